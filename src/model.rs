@@ -1,0 +1,11 @@
+//! The nouns every other module speaks. Imports nothing of ours and touches
+//! nothing outside: no files, no clocks.
+
+pub mod catalogue;
+pub mod expr;
+pub mod latency;
+pub mod run;
+pub mod series;
+pub mod stats;
+pub mod time;
+pub mod units;

@@ -1,0 +1,229 @@
+//! The signal catalogue: every quantity that a verdict may rest on. Adding a
+//! signal is adding a row.
+
+use super::{
+    expr::{
+        Expr::{self, Add, Count, Div, Gauge, Max, OneMinus, Rate, Scale},
+        Match::{In, NotIn, NotPrefix},
+        Select, metric, select,
+    },
+    units::Unit,
+};
+
+/// What a signal says of its resource, after Gregg's USE method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// A request was refused or lost.
+    Error,
+    /// Work waited.
+    Saturation,
+    /// Share of a ceiling in use, or a rate.
+    Utilization,
+}
+
+impl Class {
+    /// The name used in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Saturation => "saturation",
+            Self::Utilization => "utilization",
+        }
+    }
+}
+
+/// One row of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct SignalRow {
+    /// Name in scenarios, reports and JSON.
+    pub name: &'static str,
+    /// The resource it describes.
+    pub resource: &'static str,
+    /// What it says of the resource.
+    pub class: Class,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// How it is computed from node_exporter's names.
+    pub expr: Expr,
+    /// Whether node_exporter offers it with default flags; otherwise only the
+    /// embedded sampler sees it.
+    pub in_prometheus: bool,
+    /// One line for people.
+    pub what: &'static str,
+}
+
+const CPU: Select = metric("node_cpu_seconds_total");
+const CPU_BUSY: Select =
+    select("node_cpu_seconds_total", &[NotIn("mode", &["idle", "iowait", "steal"])]);
+/// Interfaces that carry no traffic of their own to a link.
+const LINKS: &[super::expr::Match] =
+    &[NotPrefix("device", &["lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "cali"])];
+/// File systems whose fullness says nothing.
+const REAL_FS: &[super::expr::Match] = &[NotIn(
+    "fstype",
+    &[
+        "tmpfs",
+        "devtmpfs",
+        "ramfs",
+        "overlay",
+        "squashfs",
+        "iso9660",
+        "efivarfs",
+        "vfat",
+        "fuse.lxcfs",
+    ],
+)];
+
+macro_rules! mode {
+    ($($mode:literal),+) => {
+        Div(&Rate(select("node_cpu_seconds_total", &[In("mode", &[$($mode),+])]), None), &Rate(CPU, None))
+    };
+}
+
+const fn row(
+    name: &'static str,
+    resource: &'static str,
+    class: Class,
+    unit: Unit,
+    expr: Expr,
+    what: &'static str,
+) -> SignalRow {
+    SignalRow { name, resource, class, unit, expr, in_prometheus: true, what }
+}
+
+/// A row that only the embedded sampler can fill.
+const fn embedded(
+    name: &'static str,
+    resource: &'static str,
+    class: Class,
+    unit: Unit,
+    expr: Expr,
+    what: &'static str,
+) -> SignalRow {
+    SignalRow { name, resource, class, unit, expr, in_prometheus: false, what }
+}
+
+use Class::{Error, Saturation, Utilization};
+use Unit::{Bytes, BytesPerSecond, Cores, Count as Tasks, PerSecond, Ratio, Seconds};
+
+const DISK: Option<&str> = Some("device");
+const MOUNT: Option<&str> = Some("mountpoint");
+const CGROUP: Option<&str> = Some("cgroup");
+
+/// Every signal, by resource.
+#[rustfmt::skip]
+pub static SIGNALS: &[SignalRow] = &[
+    row("cpu_busy", "cpu", Utilization, Ratio, Div(&Rate(CPU_BUSY, None), &Rate(CPU, None)), "share of all cores' time spent working (not idle, iowait or steal)"),
+    row("cpu_busy_cores", "cpu", Utilization, Cores, Rate(CPU_BUSY, None), "cores' worth of work done"),
+    row("cpu_user", "cpu", Utilization, Ratio, mode!("user", "nice"), "share of time in user code"),
+    row("cpu_system", "cpu", Utilization, Ratio, mode!("system"), "share of time in the kernel"),
+    row("cpu_iowait", "cpu", Utilization, Ratio, mode!("iowait"), "share of idle time with I/O pending; for display only, the kernel calls it unreliable"),
+    row("cpu_softirq", "cpu", Utilization, Ratio, mode!("softirq", "irq"), "share of time handling interrupts"),
+    row("cpu_steal", "cpu-steal", Utilization, Ratio, mode!("steal"), "share of time the hypervisor gave to others"),
+    row("cpu_core_busy", "cpu-core", Utilization, Ratio, Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))), "share of one core's time spent working"),
+    row("cpu_core_max", "cpu-core", Utilization, Ratio, Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu")))), "busy share of the busiest core"),
+    row("cpu_cores", "cpu", Utilization, Cores, Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])])), "cores online"),
+    row("cpu_psi_some", "cpu", Saturation, Ratio, Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), "share of time in which some task waited for a core (PSI)"),
+    row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
+    row("cpu_runqueue_wait", "cpu", Saturation, Tasks, Rate(metric("node_schedstat_waiting_seconds_total"), None), "mean number of tasks ready but waiting (schedstat, Little's law)"),
+    row("cpu_runnable_per_core", "cpu", Saturation, Ratio, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
+    row("cpu_load1", "cpu", Saturation, Tasks, Gauge(metric("node_load1"), None), "load average over 1 minute; counts uninterruptible sleep too"),
+    row("context_switches", "cpu", Utilization, PerSecond, Rate(metric("node_context_switches_total"), None), "context switches"),
+    embedded("cgroup_cpu_throttled", "cpu-quota", Saturation, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_throttled_periods_total"), CGROUP), &Rate(metric("stressor_cgroup_cpu_periods_total"), CGROUP)), "share of quota periods in which the cgroup was throttled"),
+    embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
+
+    row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Gauge(metric("node_memory_MemTotal_bytes"), None))), "share of memory that is not available (page cache counts as available)"),
+    row("memory_used_bytes", "memory", Utilization, Bytes, Add(&Gauge(metric("node_memory_MemTotal_bytes"), None), &Scale(-1.0, &Gauge(metric("node_memory_MemAvailable_bytes"), None))), "memory that is not available"),
+    row("memory_available_ratio", "memory", Utilization, Ratio, Div(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Gauge(metric("node_memory_MemTotal_bytes"), None)), "share of memory that programs can still get"),
+    row("memory_available_bytes", "memory", Utilization, Bytes, Gauge(metric("node_memory_MemAvailable_bytes"), None), "memory that programs can still get"),
+    row("memory_psi_some", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_waiting_seconds_total"), None), "share of time in which some task waited for memory (PSI)"),
+    row("memory_psi_full", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_stalled_seconds_total"), None), "share of time in which all tasks waited for memory (PSI)"),
+    row("swap_io", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_pswpin"), None), &Rate(metric("node_vmstat_pswpout"), None)), "pages swapped in and out"),
+    row("swap_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_SwapFree_bytes"), None), &Gauge(metric("node_memory_SwapTotal_bytes"), None))), "share of swap occupied; not pressure by itself"),
+    row("major_faults", "memory", Saturation, PerSecond, Rate(metric("node_vmstat_pgmajfault"), None), "page faults that needed I/O"),
+    embedded("memory_refaults", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_workingset_refault_anon"), None), &Rate(metric("node_vmstat_workingset_refault_file"), None)), "pages read again soon after they were evicted"),
+    row("oom_kills", "memory", Error, PerSecond, Rate(metric("node_vmstat_oom_kill"), None), "processes killed for memory, cgroup kills included"),
+    embedded("cgroup_memory_used_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_usage_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "memory charged to the cgroup as a share of its limit, page cache included"),
+    embedded("cgroup_memory_working_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "the cgroup's memory without easily dropped page cache, as a share of its limit"),
+    embedded("cgroup_memory_bytes", "memory-limit", Utilization, Bytes, Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), "the cgroup's memory without easily dropped page cache"),
+    embedded("cgroup_memory_limit_hits", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_limit_hits_total"), CGROUP), "times the cgroup ran into its memory limit"),
+    embedded("cgroup_oom_kills", "memory-limit", Error, PerSecond, Rate(metric("stressor_cgroup_oom_kills_total"), CGROUP), "processes of the cgroup killed for its memory limit"),
+
+    row("disk_busy", "disk", Utilization, Ratio, Rate(metric("node_disk_io_time_seconds_total"), DISK), "share of time with at least one request in flight"),
+    row("disk_queue", "disk", Saturation, Tasks, Rate(metric("node_disk_io_time_weighted_seconds_total"), DISK), "mean number of requests in flight"),
+    row("disk_await", "disk", Saturation, Seconds, Div(&Add(&Rate(metric("node_disk_read_time_seconds_total"), DISK), &Rate(metric("node_disk_write_time_seconds_total"), DISK)), &Add(&Rate(metric("node_disk_reads_completed_total"), DISK), &Rate(metric("node_disk_writes_completed_total"), DISK))), "mean time from request to completion"),
+    row("disk_operations", "disk", Utilization, PerSecond, Add(&Rate(metric("node_disk_reads_completed_total"), DISK), &Rate(metric("node_disk_writes_completed_total"), DISK)), "reads and writes completed"),
+    row("disk_read_bytes", "disk", Utilization, BytesPerSecond, Rate(metric("node_disk_read_bytes_total"), DISK), "bytes read"),
+    row("disk_written_bytes", "disk", Utilization, BytesPerSecond, Rate(metric("node_disk_written_bytes_total"), DISK), "bytes written"),
+    row("disk_bytes", "disk", Utilization, BytesPerSecond, Add(&Rate(metric("node_disk_read_bytes_total"), DISK), &Rate(metric("node_disk_written_bytes_total"), DISK)), "bytes read and written"),
+    row("io_psi_some", "disk", Saturation, Ratio, Rate(metric("node_pressure_io_waiting_seconds_total"), None), "share of time in which some task waited for I/O (PSI); blind to asynchronous I/O"),
+    row("io_psi_full", "disk", Saturation, Ratio, Rate(metric("node_pressure_io_stalled_seconds_total"), None), "share of time in which all tasks waited for I/O (PSI)"),
+    row("io_blocked", "disk", Saturation, Tasks, Gauge(metric("node_procs_blocked"), None), "tasks blocked on I/O, at the instant of the sample"),
+    row("memory_dirty_bytes", "disk", Utilization, Bytes, Gauge(metric("node_memory_Dirty_bytes"), None), "page cache waiting to be written"),
+
+    row("filesystem_used_ratio", "filesystem", Utilization, Ratio, OneMinus(&Div(&Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), &Gauge(select("node_filesystem_size_bytes", REAL_FS), MOUNT))), "share of the file system that users can no longer take"),
+    row("filesystem_available_bytes", "filesystem", Utilization, Bytes, Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), "space that users can still take"),
+    row("inodes_used_ratio", "inodes", Utilization, Ratio, OneMinus(&Div(&Gauge(select("node_filesystem_files_free", REAL_FS), MOUNT), &Gauge(select("node_filesystem_files", REAL_FS), MOUNT))), "share of inodes in use"),
+
+    row("network_received_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_receive_bytes_total"), DISK), "bytes received"),
+    row("network_sent_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_transmit_bytes_total"), DISK), "bytes sent"),
+    row("network_receive_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_receive_bytes_total", LINKS), DISK), &Gauge(select("node_network_speed_bytes", LINKS), DISK)), "received bytes as a share of the link's speed, where the speed is known"),
+    row("network_send_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_transmit_bytes_total", LINKS), DISK), &Gauge(select("node_network_speed_bytes", LINKS), DISK)), "sent bytes as a share of the link's speed, where the speed is known"),
+    row("network_send_drops", "network", Error, PerSecond, Rate(select("node_network_transmit_drop_total", LINKS), DISK), "packets dropped before they were sent"),
+    row("network_receive_drops", "network", Saturation, PerSecond, Rate(select("node_network_receive_drop_total", LINKS), DISK), "received packets dropped; unknown protocols count too"),
+    row("network_errors", "network", Error, PerSecond, Add(&Rate(select("node_network_receive_errs_total", LINKS), DISK), &Rate(select("node_network_transmit_errs_total", LINKS), DISK)), "packets with errors"),
+    row("softnet_dropped", "network", Error, PerSecond, Rate(metric("node_softnet_dropped_total"), None), "packets dropped because a core's backlog was full"),
+    row("tcp_retransmit_ratio", "network-path", Error, Ratio, Div(&Rate(metric("node_netstat_Tcp_RetransSegs"), None), &Rate(metric("node_netstat_Tcp_OutSegs"), None)), "share of TCP segments sent again"),
+    row("tcp_listen_overflows", "tcp-listen", Error, PerSecond, Rate(metric("node_netstat_TcpExt_ListenOverflows"), None), "connections refused because an accept queue was full"),
+    row("udp_receive_errors", "udp-receive", Error, PerSecond, Rate(metric("node_netstat_Udp_RcvbufErrors"), None), "datagrams lost because a socket's buffer was full"),
+
+    row("file_descriptors_ratio", "file-descriptors", Utilization, Ratio, Div(&Gauge(metric("node_filefd_allocated"), None), &Gauge(metric("node_filefd_maximum"), None)), "share of the system's file descriptors in use"),
+    embedded("pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("node_processes_threads"), None), &Gauge(metric("node_processes_max_threads"), None)), "share of the system's threads in use"),
+    embedded("cgroup_pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_pids"), CGROUP), &Gauge(metric("stressor_cgroup_pids_limit"), CGROUP)), "tasks of the cgroup as a share of its limit"),
+];
+
+/// The row of a name.
+pub fn signal(name: &str) -> Option<&'static SignalRow> {
+    SIGNALS.iter().find(|row| row.name == name)
+}
+
+/// The signals that the worker processes themselves yield.
+pub static WORKER_SIGNALS: &[(&str, Unit, &str)] = &[
+    ("load_operations", PerSecond, "operations completed by all workers"),
+    ("load_bytes", BytesPerSecond, "bytes moved by all workers"),
+    ("load_disk_bytes", BytesPerSecond, "bytes moved by disk workers"),
+    ("load_errors", PerSecond, "failed operations of all workers"),
+    ("load_cpu_cores", Cores, "CPU time used by all workers"),
+    ("load_resident_bytes", Bytes, "memory held by all workers"),
+    ("load_latency_p50", Seconds, "median latency of the workers' operations"),
+    ("load_latency_p99", Seconds, "99th percentile of the workers' operations"),
+];
+
+/// The unit of a catalogue or worker signal.
+pub fn unit_of(name: &str) -> Option<Unit> {
+    signal(name).map(|row| row.unit).or_else(|| {
+        WORKER_SIGNALS.iter().find(|(worker, ..)| *worker == name).map(|(_, unit, _)| *unit)
+    })
+}
+
+/// All names a threshold or an abort condition may use.
+pub fn names() -> Vec<&'static str> {
+    SIGNALS
+        .iter()
+        .map(|row| row.name)
+        .chain(WORKER_SIGNALS.iter().map(|(name, ..)| *name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_name_stands_once() {
+        let names = names();
+        let unique: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), unique.len());
+    }
+}

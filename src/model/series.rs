@@ -1,0 +1,213 @@
+//! What was sampled: named, labelled sequences of points.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::time::{Timestamp, Window};
+
+/// One value at one time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// When it was true.
+    pub t: Timestamp,
+    /// The value; sources keep NaN and infinity out.
+    pub v: f64,
+}
+
+/// A metric's name and labels, in the text form Prometheus uses:
+/// `node_cpu_seconds_total{cpu="0",mode="idle"}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The metric's name.
+    pub name: String,
+    /// Its labels, sorted by name.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Key {
+    /// A key from a name and label pairs.
+    pub fn new(name: &str, labels: &[(&str, &str)]) -> Self {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { name: name.to_owned(), labels }
+    }
+
+    /// The reverse of `Display`; `None` when the text is not of that form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((name, rest)) = text.split_once('{') else {
+            return Some(Self { name: text.to_owned(), labels: BTreeMap::new() });
+        };
+        let mut labels = BTreeMap::new();
+        let mut rest = rest.strip_suffix('}')?;
+        while !rest.is_empty() {
+            let (label, quoted) = rest.split_once("=\"")?;
+            let mut value = String::new();
+            let mut chars = quoted.char_indices();
+            let end = loop {
+                match chars.next()? {
+                    (at, '"') => break at,
+                    (_, '\\') => match chars.next()?.1 {
+                        'n' => value.push('\n'),
+                        c => value.push(c),
+                    },
+                    (_, c) => value.push(c),
+                }
+            };
+            labels.insert(label.to_owned(), value);
+            rest = quoted.get(end + 1..)?;
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+        Some(Self { name: name.to_owned(), labels })
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        f.write_str("{")?;
+        for (at, (label, value)) in self.labels.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            write!(f, "{comma}{label}=\"{value}\"")?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// All values read at one moment.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// When the reading began.
+    pub t: Timestamp,
+    /// What was read. A series that could not be read is absent, never zero.
+    pub values: Vec<(Key, f64)>,
+}
+
+/// Counters and gauges as they were sampled, by metric name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RawSet {
+    series: BTreeMap<String, BTreeMap<BTreeMap<String, String>, Vec<Point>>>,
+    /// The moments at which a sample was taken, in order.
+    pub times: Vec<Timestamp>,
+}
+
+impl RawSet {
+    /// Add one snapshot. Snapshots come in the order of time.
+    pub fn push(&mut self, snapshot: &Snapshot) {
+        self.times.push(snapshot.t);
+        for (key, v) in &snapshot.values {
+            if !v.is_finite() {
+                continue;
+            }
+            let by_labels = self.series.entry(key.name.clone()).or_default();
+            let point = Point { t: snapshot.t, v: *v };
+            match by_labels.get_mut(&key.labels) {
+                Some(points) => points.push(point),
+                None => drop(by_labels.insert(key.labels.clone(), vec![point])),
+            }
+        }
+    }
+
+    /// The series of one metric, with their labels.
+    pub fn of<'a>(
+        &'a self,
+        name: &str,
+    ) -> impl Iterator<Item = (&'a BTreeMap<String, String>, &'a [Point])> + use<'a> {
+        self.series
+            .get(name)
+            .into_iter()
+            .flatten()
+            .map(|(labels, points)| (labels, points.as_slice()))
+    }
+}
+
+/// One signal of one node (and device): values ready to be judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// The disk, mount, interface or core; `None` for the whole node.
+    pub device: Option<String>,
+    /// Points in the order of time.
+    pub points: Vec<Point>,
+    /// Seconds before `t` that a point averages over; 0 for a gauge.
+    pub window_s: f64,
+}
+
+impl Signal {
+    /// The values whose whole averaging window lies inside `window`.
+    pub fn values_in(&self, window: Window) -> Vec<f64> {
+        self.points_in(window).map(|point| point.v).collect()
+    }
+
+    /// The points whose whole averaging window lies inside `window`, give or
+    /// take the jitter of a sampler's clock (a twentieth of the window).
+    pub fn points_in(&self, window: Window) -> impl Iterator<Item = Point> {
+        let earliest = window.start.plus(self.window_s * 0.95);
+        self.points
+            .iter()
+            .copied()
+            .filter(move |point| earliest <= point.t && point.t <= window.end)
+    }
+}
+
+impl Serialize for Point {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.t.0, self.v).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Point {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (t, v) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { t: Timestamp(t), v })
+    }
+}
+
+/// Signals of one node by catalogue name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SignalSet {
+    /// For each catalogue name, one entry a device.
+    pub signals: BTreeMap<String, Vec<Signal>>,
+    /// The moments at which this node was sampled.
+    pub times: Vec<Timestamp>,
+    /// Nominal distance of samples in seconds.
+    pub interval_s: f64,
+}
+
+impl SignalSet {
+    /// The signal of the whole node, or of one device.
+    pub fn get(&self, name: &str, device: Option<&str>) -> Option<&Signal> {
+        self.signals.get(name)?.iter().find(|signal| signal.device.as_deref() == device)
+    }
+
+    /// All devices of one signal.
+    pub fn all(&self, name: &str) -> &[Signal] {
+        self.signals.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_text() {
+        for key in [
+            Key::new("node_load1", &[]),
+            Key::new("node_cpu_seconds_total", &[("cpu", "0"), ("mode", "idle")]),
+            Key::new("x", &[("mountpoint", "/a \"b\",c\\d=\"")]),
+        ] {
+            assert_eq!(Key::parse(&key.to_string()), Some(key));
+        }
+        assert_eq!(Key::parse("x{a=\"b"), None);
+    }
+
+    #[test]
+    fn not_a_number_is_not_kept() {
+        let mut raw = RawSet::default();
+        raw.push(&Snapshot { t: Timestamp(0), values: vec![(Key::new("a", &[]), f64::NAN)] });
+        assert_eq!(raw.of("a").count(), 0);
+    }
+}
