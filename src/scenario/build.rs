@@ -1,0 +1,434 @@
+//! From the checked tree to the plan, and what only the whole can show:
+//! contradictions between keys.
+
+use std::{collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
+
+use super::{
+    check::number,
+    diagnostic::Diagnostic,
+    keys::load_kind,
+    plan::{
+        Abort, Amount, CpuMethod, DiskWork, Fsync, LoadPlan, MemoryWork, NodePlan, PhasePlan, Plan,
+        Telemetry, Work, Workers,
+    },
+    tree::{Node, Table, Value},
+};
+use crate::model::{
+    run::{Level, Threshold},
+    stats::Stat,
+    units,
+};
+
+/// The plan, or `None` where a value is missing that `check` has reported.
+pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Plan> {
+    let table = root.table()?;
+    let mut names = BTreeSet::new();
+    let mut phases = Vec::new();
+    for node in table.tables("phase") {
+        if let Some(name) = node.table().and_then(|phase| phase.get("name")) {
+            if let Some(text) = name.text() {
+                if !names.insert(text.to_owned()) {
+                    diagnostics.push(
+                        Diagnostic::new(name.span.clone(), format!("phase {text:?} stands twice"))
+                            .hint("give it another name: thresholds and reports refer to it"),
+                    );
+                }
+            }
+        }
+        phases.extend(phase(node, diagnostics).unwrap_or_default());
+    }
+    if let Some(node) = table.get("phase") {
+        if table.tables("phase").next().is_none() && matches!(node.value, Value::List(_)) {
+            diagnostics.push(Diagnostic::new(node.span.clone(), "there is no phase"));
+        }
+    }
+    let nodes: Vec<NodePlan> = table.tables("node").filter_map(node_plan).collect();
+    repeated_nodes(table, diagnostics);
+    Some(Plan {
+        name: table.text("name")?,
+        description: table.text("description").unwrap_or_default(),
+        telemetry: table
+            .get("telemetry")
+            .and_then(Node::table)
+            .map_or_else(Telemetry::default, |table| telemetry(table, diagnostics)),
+        nodes,
+        phases,
+        thresholds: table
+            .tables("threshold")
+            .filter_map(|node| threshold(node, diagnostics))
+            .collect(),
+        aborts: table.tables("abort").filter_map(|node| abort(node, diagnostics)).collect(),
+    })
+}
+
+fn repeated_nodes(table: &Table, diagnostics: &mut Vec<Diagnostic>) {
+    let mut seen = BTreeSet::new();
+    for name in table.tables("node").filter_map(|node| node.table()?.get("name")) {
+        if name.text().is_some_and(|text| !seen.insert(text)) {
+            diagnostics.push(Diagnostic::new(name.span.clone(), "this node stands twice"));
+        }
+    }
+}
+
+fn telemetry(table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Telemetry {
+    let default = Telemetry::default();
+    let plan = Telemetry {
+        prometheus: table.text("prometheus"),
+        interval: table.duration("interval").unwrap_or(default.interval),
+        job: table.text("job"),
+        username: table.text("username"),
+        password_file: table.path("password_file"),
+        token_file: table.path("token_file"),
+        ca_file: table.path("ca_file"),
+        timeout: table.duration("timeout").unwrap_or(default.timeout),
+    };
+    if let (Some(node), true) = (table.get("username"), plan.token_file.is_some()) {
+        diagnostics.push(
+            Diagnostic::new(node.span.clone(), "username and token_file cannot both be used")
+                .hint("keep one: basic authentication or a bearer token"),
+        );
+    }
+    plan
+}
+
+fn node_plan(node: &Node) -> Option<NodePlan> {
+    let table = node.table()?;
+    Some(NodePlan { name: table.text("name")?, instance: table.text("instance") })
+}
+
+fn phase(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<PhasePlan>> {
+    let table = node.table()?;
+    let name = table.text("name").unwrap_or_default();
+    let loads: Vec<(LoadPlan, Range<usize>)> = table
+        .tables("load")
+        .filter_map(|load| Some((load_plan(load, diagnostics)?, load.span.clone())))
+        .collect();
+    let Some(ramp) = table.get("ramp") else {
+        let Some(duration) = table.duration("duration") else {
+            if table.get("duration").is_none() {
+                diagnostics.push(
+                    Diagnostic::new(node.span.clone(), "key `duration` is missing")
+                        .hint("how long the phase takes, such as \"30s\""),
+                );
+            }
+            return None;
+        };
+        let loads = loads.into_iter().map(|(load, _)| load).collect();
+        return Some(vec![PhasePlan { name, level: None, duration, loads }]);
+    };
+    if let Some(duration) = table.get("duration") {
+        diagnostics.push(
+            Diagnostic::new(duration.span.clone(), "a phase with a ramp has no duration")
+                .hint("the ramp's `hold` is the length of each level"),
+        );
+    }
+    if loads.is_empty() && table.tables("load").next().is_none() {
+        diagnostics.push(Diagnostic::new(ramp.span.clone(), "a ramp needs a [[phase.load]]"));
+    }
+    let ramp_table = ramp.table()?;
+    let of = ramp_table.text("of").unwrap_or_else(|| "workers".to_owned());
+    let hold = ramp_table.duration("hold")?;
+    let levels = levels(ramp, ramp_table, &of, diagnostics)?;
+    for (load, span) in &loads {
+        if let Err(reason) = at_level(load, &of, 1.0) {
+            diagnostics.push(Diagnostic::new(span.clone(), reason));
+            return None;
+        }
+    }
+    Some(
+        levels
+            .into_iter()
+            .map(|value| PhasePlan {
+                name: name.clone(),
+                level: Some(Level { of: of.clone(), value }),
+                duration: hold,
+                loads: loads
+                    .iter()
+                    .filter_map(|(load, _)| at_level(load, &of, value).ok())
+                    .collect(),
+            })
+            .collect(),
+    )
+}
+
+fn levels(
+    ramp: &Node,
+    table: &Table,
+    of: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Vec<f64>> {
+    let mut levels: Vec<f64> = if let Some(list) = table.get("list") {
+        for key in ["from", "to", "steps"] {
+            if let Some(node) = table.get(key) {
+                diagnostics.push(
+                    Diagnostic::new(
+                        node.span.clone(),
+                        format!("`list` and `{key}` exclude one another"),
+                    )
+                    .hint("keep one of them"),
+                );
+            }
+        }
+        let Value::List(items) = &list.value else { return None };
+        items.iter().filter_map(|item| number(&item.value)).collect()
+    } else {
+        let (Some(from), Some(to)) = (table.number("from"), table.number("to")) else {
+            diagnostics.push(
+                Diagnostic::new(ramp.span.clone(), "a ramp needs `from` and `to`, or `list`")
+                    .allowed("from, to and steps, or list = [1, 2, 4, 8]"),
+            );
+            return None;
+        };
+        let steps = table.number("steps").unwrap_or((to - from).abs() + 1.0).round().max(1.0);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 1000")]
+        let steps = steps.min(1000.0) as u32;
+        let last = steps.saturating_sub(1).max(1);
+        (0..steps).map(|step| from + (to - from) * f64::from(step) / f64::from(last)).collect()
+    };
+    if of == "workers" {
+        for level in &mut levels {
+            *level = level.round();
+        }
+        levels.dedup();
+    }
+    let limit = match of {
+        "workers" => 1.0..=65_536.0,
+        "load" => 0.0..=100.0,
+        _ => 0.001..=1e9,
+    };
+    if let Some(bad) = levels.iter().find(|level| !limit.contains(*level)) {
+        diagnostics.push(
+            Diagnostic::new(ramp.span.clone(), format!("level {bad} of the ramp is out of range"))
+                .allowed(format!("{} to {} for {of}", limit.start(), limit.end())),
+        );
+        return None;
+    }
+    Some(levels)
+}
+
+/// The load with its `of` replaced by `value`.
+fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan, String> {
+    let mut load = load.clone();
+    match (of, &mut load.work) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 65,536")]
+        ("workers", _) => load.workers = Workers::Count(value as u32),
+        ("load", Work::Cpu { load, .. }) => *load = value / 100.0,
+        ("rate", Work::Sync { rate } | Work::Disk(DiskWork { rate, .. })) => *rate = Some(value),
+        (of, work) => {
+            return Err(format!("a {} load has no `{of}` that a ramp could raise", work.kind()));
+        }
+    }
+    Ok(load)
+}
+
+fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<LoadPlan> {
+    let table = node.table()?;
+    let kind = table.text("kind")?;
+    load_kind(&kind)?;
+    let default_workers = if kind == "cpu" { Workers::PerCore(1.0) } else { Workers::Count(1) };
+    let workers = match table.get("workers").map(|node| &node.value) {
+        None => default_workers,
+        Some(Value::Integer(count)) => Workers::Count(u32::try_from(*count).ok()?),
+        Some(Value::Text(text)) => Workers::parse(text)?,
+        Some(_) => return None,
+    };
+    let cores = match table.get("cores").map(|node| &node.value) {
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|item| number(&item.value))
+            .map(|core| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked: 0 to 1023"
+                )]
+                let core = core as usize;
+                core
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let work = match kind.as_str() {
+        "cpu" => Work::Cpu {
+            method: table
+                .text("method")
+                .map_or(Some(CpuMethod::Sqrt), |text| CpuMethod::parse(&text))?,
+            load: table.number("load").unwrap_or(100.0) / 100.0,
+        },
+        "memory" => Work::Memory(MemoryWork {
+            size: table.get("size").and_then(amount)?,
+            stride: table.size("stride").unwrap_or(4096),
+            keep: table.flag("keep").unwrap_or(true),
+            pause: table.duration("pause").unwrap_or_default(),
+        }),
+        "sync" => Work::Sync { rate: table.number("rate") },
+        _ => Work::Disk(disk(node, table, diagnostics)?),
+    };
+    Some(LoadPlan { workers, cores, work })
+}
+
+fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option<DiskWork> {
+    let random = table.text("access").as_deref() == Some("random");
+    let block_size = table.size("block_size").unwrap_or(if random { 4096 } else { 1 << 20 });
+    let mut file_size = table.size("file_size").unwrap_or(256 << 20);
+    let direct = table.flag("direct").unwrap_or(false);
+    let span =
+        |key: &str| table.get(key).map_or_else(|| node.span.clone(), |node| node.span.clone());
+    if block_size > 1 << 30 {
+        diagnostics.push(
+            Diagnostic::new(span("block_size"), "`block_size` is above 1 GiB").allowed("1 to 1G"),
+        );
+        return None;
+    }
+    if direct && block_size % 512 != 0 {
+        diagnostics.push(
+            Diagnostic::new(span("block_size"), "direct I/O needs whole sectors")
+                .allowed("a multiple of 512; of 4K on most disks"),
+        );
+    }
+    if file_size < block_size {
+        diagnostics.push(
+            Diagnostic::new(span("file_size"), "`file_size` is smaller than one block")
+                .allowed(format!("{} or more", units::show_bytes(block_size as f64))),
+        );
+    }
+    file_size -= file_size % block_size.max(1);
+    let fsync = match table.get("fsync").map(|node| &node.value) {
+        Some(Value::Integer(every)) => Fsync::Every(u64::try_from(*every).ok()?),
+        Some(Value::Text(text)) if text == "end" => Fsync::End,
+        _ => Fsync::Never,
+    };
+    let write = table.text("operation").as_deref() != Some("read");
+    if !write && fsync != Fsync::Never {
+        diagnostics.push(
+            Diagnostic::new(span("fsync"), "there is nothing to flush when reading")
+                .hint("leave `fsync` out, or write"),
+        );
+    }
+    Some(DiskWork {
+        write,
+        random,
+        block_size,
+        file_size,
+        direct,
+        fsync,
+        directory: table.path("directory"),
+        rate: table.number("rate"),
+    })
+}
+
+fn amount(node: &Node) -> Option<Amount> {
+    match &node.value {
+        Value::Integer(bytes) => Some(Amount::Bytes(u64::try_from(*bytes).ok()?)),
+        Value::Text(text) => match text.strip_suffix('%') {
+            Some(share) => Some(Amount::Available(share.trim().parse::<f64>().ok()? / 100.0)),
+            None => Some(Amount::Bytes(units::parse_bytes(text).ok()?)),
+        },
+        _ => None,
+    }
+}
+
+fn threshold(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Threshold> {
+    let table = node.table()?;
+    let (max, min) = limits(node, table, diagnostics)?;
+    Some(Threshold {
+        signal: table.text("signal")?,
+        device: table.text("device"),
+        node: table.text("node").unwrap_or_else(|| ".*".to_owned()),
+        phase: table.text("phase").unwrap_or_else(|| ".*".to_owned()),
+        stat: table.text("stat").map_or(Some(Stat::Percentile(95)), |text| Stat::parse(&text))?,
+        max,
+        min,
+    })
+}
+
+fn abort(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Abort> {
+    let table = node.table()?;
+    let (max, min) = limits(node, table, diagnostics)?;
+    Some(Abort {
+        signal: table.text("signal")?,
+        device: table.text("device"),
+        max,
+        min,
+        hold: table.duration("for").unwrap_or_default(),
+    })
+}
+
+fn limits(
+    node: &Node,
+    table: &Table,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(Option<f64>, Option<f64>)> {
+    let (max, min) = (table.number("max"), table.number("min"));
+    if max.is_none() && min.is_none() {
+        if table.get("max").is_none() && table.get("min").is_none() {
+            diagnostics.push(
+                Diagnostic::new(node.span.clone(), "neither `max` nor `min` is given")
+                    .hint("say what the signal must not exceed or fall below"),
+            );
+        }
+        return None;
+    }
+    if max.zip(min).is_some_and(|(max, min)| min > max) {
+        diagnostics.push(Diagnostic::new(node.span.clone(), "`min` is above `max`"));
+    }
+    Some((max, min))
+}
+
+impl Node {
+    fn table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Values of a key; `None` when it is absent or `check` has refused it.
+impl Table {
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key)?.text().map(str::to_owned)
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    fn duration(&self, key: &str) -> Option<Duration> {
+        units::parse_duration(self.get(key)?.text()?).ok()
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        number(&self.get(key)?.value)
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        match self.get(key)?.value {
+            Value::Flag(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
+    fn size(&self, key: &str) -> Option<u64> {
+        match &self.get(key)?.value {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok().filter(|bytes| *bytes > 0),
+            Value::Text(text) => units::parse_bytes(text).ok().filter(|bytes| *bytes > 0),
+            _ => None,
+        }
+    }
+
+    fn tables(&self, key: &str) -> impl Iterator<Item = &Node> {
+        let items: &[Node] = match self.get(key).map(|node| &node.value) {
+            Some(Value::List(items)) => items,
+            _ => &[],
+        };
+        items.iter().filter(|item| matches!(item.value, Value::Table(_)))
+    }
+}

@@ -1,0 +1,141 @@
+//! Messages that point at the place in the file.
+
+use std::{fmt::Write as _, ops::Range};
+
+/// The scenario's text and, behind it, the texts of `--set`, so that one
+/// offset names a place in any of them.
+#[derive(Debug)]
+pub struct Source {
+    /// `(name, text, first offset)` of each part.
+    parts: Vec<(String, String, usize)>,
+}
+
+impl Source {
+    /// A file and the `--set` texts that go with it.
+    pub fn new(name: &str, text: &str, overrides: &[String]) -> Self {
+        let mut parts = vec![(name.to_owned(), text.to_owned(), 0)];
+        let mut offset = text.len() + 1;
+        for set in overrides {
+            parts.push((format!("--set {set}"), set.clone(), offset));
+            offset += set.len() + 1;
+        }
+        Self { parts }
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        self.parts.first().map_or("", |(_, text, _)| text)
+    }
+
+    /// The `--set` texts with their offsets.
+    pub fn overrides(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.parts.iter().skip(1).map(|(_, text, offset)| (text.as_str(), *offset))
+    }
+
+    fn part(&self, offset: usize) -> Option<&(String, String, usize)> {
+        self.parts.iter().rev().find(|(_, _, start)| *start <= offset)
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong.
+    pub message: String,
+    /// Where, as offsets into the [`Source`].
+    pub span: Range<usize>,
+    /// What to write instead, beside the caret.
+    pub hint: Option<String>,
+    /// What is allowed there.
+    pub allowed: Option<String>,
+}
+
+impl Diagnostic {
+    /// A message at a place.
+    pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { message: message.into(), span, hint: None, allowed: None }
+    }
+
+    /// With a hint beside the caret.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With what is allowed.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
+        self.allowed = Some(allowed.into());
+        self
+    }
+
+    /// The message with file, line, column, the line's text and a caret.
+    pub fn render(&self, source: &Source) -> String {
+        let mut out = format!("error: {}", self.message);
+        let Some((name, text, offset)) = source.part(self.span.start) else { return out };
+        let start = (self.span.start - offset).min(text.len());
+        let line_start = text.get(..start).and_then(|head| head.rfind('\n')).map_or(0, |at| at + 1);
+        let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
+        let number = text.get(..line_start).unwrap_or("").matches('\n').count() + 1;
+        let before = text.get(line_start..start).unwrap_or("");
+        let column = before.chars().count() + 1;
+        let marked = text
+            .get(start..self.span.end.saturating_sub(*offset).clamp(start, text.len()))
+            .unwrap_or("")
+            .lines()
+            .next()
+            .unwrap_or("");
+        let carets = "^".repeat(marked.chars().count().max(1));
+        // A tab before the caret must be as wide as the tab above it.
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let gutter = " ".repeat(number.to_string().len());
+        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!(" {hint}"));
+        let _ = write!(
+            out,
+            "\n {gutter}--> {name}:{number}:{column}\n {gutter} |\n {number} | {line}\n {gutter} | {indent}{carets}{hint}"
+        );
+        if let Some(allowed) = &self.allowed {
+            let _ = write!(out, "\n {gutter} = allowed: {allowed}");
+        }
+        out
+    }
+}
+
+/// The candidate most like `text`, if one is like it at all.
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caret_stands_under_the_word() {
+        let source = Source::new("x.toml", "a = 1\n\tbad = 2\n", &[]);
+        let text = Diagnostic::new(7..10, "unknown key `bad`").hint("drop it").render(&source);
+        assert_eq!(
+            text,
+            "error: unknown key `bad`\n  --> x.toml:2:2\n   |\n 2 | \tbad = 2\n   | \t^^^ drop it"
+        );
+    }
+
+    #[test]
+    fn a_set_is_named_as_the_place() {
+        let source = Source::new("x.toml", "a = 1\n", &["b=2".to_owned()]);
+        let text = Diagnostic::new(9..10, "no").render(&source);
+        assert!(text.contains("--set b=2:1:3"), "{text}");
+    }
+
+    #[test]
+    fn the_nearest_name_is_found_or_none() {
+        assert_eq!(nearest("duratoin", ["name", "duration"]), Some("duration"));
+        assert_eq!(nearest("xyz", ["name", "duration"]), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! Every key a scenario may have, as one table: the parser checks against it,
+//! the JSON Schema and the manual are printed from it.
+
+/// What a key's value may be.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Letters, digits, `-`, `_`, `.`; it becomes part of names and paths.
+    Name,
+    /// `10s`, `1m30s`, `250ms`, within these seconds.
+    Duration(f64, f64),
+    /// `128M`, `4GiB`, or an integer of bytes; with `true` also `60%`.
+    Size(bool),
+    /// An integer in a range.
+    Integer(i64, i64),
+    /// A number in a range.
+    Number(f64, f64),
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A number of workers, `per-core`, or `2x-cores`.
+    Workers,
+    /// A list of core numbers.
+    Cores,
+    /// A list of numbers.
+    Numbers,
+    /// A signal of the catalogue.
+    Signal,
+    /// A regular expression that matches a whole name.
+    Pattern,
+    /// A statistic: mean, min, max, last, p0 … p100.
+    Stat,
+    /// An http or https address without a password in it.
+    Url,
+    /// A path to a file or folder.
+    Path,
+    /// `never`, `end`, or every N operations.
+    Fsync,
+    /// One table.
+    Table(&'static [Key]),
+    /// An array of tables.
+    Tables(&'static [Key]),
+    /// `[[phase.load]]`: tables whose keys depend on `kind`.
+    Loads,
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// As written in the file.
+    pub name: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// Whether it must be there.
+    pub required: bool,
+    /// One sentence: what it means, its unit, its default.
+    pub doc: &'static str,
+}
+
+const fn must(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, required: true, doc }
+}
+
+const fn may(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, required: false, doc }
+}
+
+/// A year: what no phase exceeds.
+const LONGEST_S: f64 = 366.0 * 86_400.0;
+
+/// The whole file.
+pub static SCENARIO: &[Key] = &[
+    must("name", Kind::Name, "The scenario's name."),
+    may("description", Kind::Text, "The capacity question that the scenario answers."),
+    may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
+    may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),
+    must("phase", Kind::Tables(PHASE), "What happens, in order."),
+    may(
+        "threshold",
+        Kind::Tables(THRESHOLD),
+        "Gates, judged after the run; a failed one gives exit code 3.",
+    ),
+    may(
+        "abort",
+        Kind::Tables(ABORT),
+        "Guards, watched during the run; one that holds stops the load and gives exit code 4.",
+    ),
+];
+
+static TELEMETRY: &[Key] = &[
+    may(
+        "prometheus",
+        Kind::Url,
+        "Base address of a Prometheus, path prefix included; without it the embedded sampler is used.",
+    ),
+    may(
+        "interval",
+        Kind::Duration(0.1, 60.0),
+        "Sampling interval of the embedded sampler, 100ms to 60s. Default 1s.",
+    ),
+    may(
+        "job",
+        Kind::Text,
+        "The `job` label of node_exporter's targets; needed when one machine is scraped by several jobs.",
+    ),
+    may("username", Kind::Text, "User for basic authentication."),
+    may("password_file", Kind::Path, "File with the password for basic authentication."),
+    may("token_file", Kind::Path, "File with a bearer token."),
+    may("ca_file", Kind::Path, "PEM file with the authorities to trust for this Prometheus."),
+    may("timeout", Kind::Duration(0.1, 300.0), "Time for one request. Default 10s."),
+];
+
+static NODE: &[Key] = &[
+    must("name", Kind::Name, "The node's name in the report."),
+    may("instance", Kind::Text, "Its `instance` label in Prometheus."),
+];
+
+static PHASE: &[Key] = &[
+    must("name", Kind::Name, "The phase's name."),
+    may(
+        "duration",
+        Kind::Duration(0.1, LONGEST_S),
+        "How long it takes; a ramp has its own `hold` instead.",
+    ),
+    may("ramp", Kind::Table(RAMP), "The same load at rising levels."),
+    may("load", Kind::Loads, "The load; a phase without any is a baseline."),
+];
+
+static RAMP: &[Key] = &[
+    may(
+        "of",
+        Kind::Choice(&["workers", "load", "rate"]),
+        "What rises. Default `workers`. It replaces that key in each load of the phase.",
+    ),
+    may("from", Kind::Number(0.0, 1e12), "The first level."),
+    may("to", Kind::Number(0.0, 1e12), "The last level."),
+    may("steps", Kind::Integer(1, 1000), "How many levels, evenly spread."),
+    may("list", Kind::Numbers, "The levels themselves, instead of from, to and steps."),
+    must("hold", Kind::Duration(0.1, LONGEST_S), "How long each level is held."),
+];
+
+static THRESHOLD: &[Key] = &[
+    must("signal", Kind::Signal, "A name of the signal catalogue."),
+    may(
+        "device",
+        Kind::Text,
+        "Only this disk, mount, interface or core; otherwise the worst counts.",
+    ),
+    may("node", Kind::Pattern, "Regular expression over node names. Default `.*`."),
+    may("phase", Kind::Pattern, "Regular expression over phase names. Default `.*`."),
+    may(
+        "stat",
+        Kind::Stat,
+        "Statistic of the phase's samples: mean, min, max, last, p0 … p100. Default p95.",
+    ),
+    may("max", Kind::Number(-1e18, 1e18), "Fails above, in the signal's unit."),
+    may("min", Kind::Number(-1e18, 1e18), "Fails below, in the signal's unit."),
+];
+
+static ABORT: &[Key] = &[
+    must("signal", Kind::Signal, "A name of the signal catalogue."),
+    may("device", Kind::Text, "Only this disk, mount, interface or core; otherwise any."),
+    may("max", Kind::Number(-1e18, 1e18), "Stops the run above, in the signal's unit."),
+    may("min", Kind::Number(-1e18, 1e18), "Stops the run below, in the signal's unit."),
+    may(
+        "for",
+        Kind::Duration(0.0, 3600.0),
+        "How long it must hold without a break. Default 0s: one sample.",
+    ),
+];
+
+/// A kind of load.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadKind {
+    /// The value of `kind`.
+    pub name: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+    /// Its own keys, beside [`LOAD_COMMON`].
+    pub keys: &'static [Key],
+}
+
+/// Keys that every load has.
+pub static LOAD_COMMON: &[Key] = &[
+    must("kind", Kind::Choice(&["cpu", "memory", "sync", "disk"]), "What is loaded."),
+    may(
+        "workers",
+        Kind::Workers,
+        "How many worker processes: a number, `per-core`, or `2x-cores`. Default 1; for cpu `per-core`.",
+    ),
+    may("cores", Kind::Cores, "Pin the workers to these cores in turn, such as [0, 1]."),
+];
+
+/// All kinds of load.
+pub static LOADS: &[LoadKind] = &[
+    LoadKind {
+        name: "cpu",
+        doc: "Computes without touching memory.",
+        keys: &[
+            may(
+                "load",
+                Kind::Number(0.0, 100.0),
+                "Percent of a core for each worker, held on the worker's own CPU clock. Default 100.",
+            ),
+            may(
+                "method",
+                Kind::Choice(&["sqrt", "integer", "float", "matrix"]),
+                "What is computed. Default sqrt.",
+            ),
+        ],
+    },
+    LoadKind {
+        name: "memory",
+        doc: "Takes memory and touches it.",
+        keys: &[
+            must(
+                "size",
+                Kind::Size(true),
+                "Bytes for all workers of this load together; a percentage is of the memory available to this process (host and cgroup) when the phase begins.",
+            ),
+            may(
+                "stride",
+                Kind::Size(false),
+                "Distance between touched bytes. Default 4K: one a page.",
+            ),
+            may(
+                "keep",
+                Kind::Flag,
+                "Take the memory once and touch it again and again (true, the default), or free it and take it again each time (false).",
+            ),
+            may(
+                "pause",
+                Kind::Duration(0.0, 3600.0),
+                "Rest after each pass over the memory. Default 0s.",
+            ),
+        ],
+    },
+    LoadKind {
+        name: "sync",
+        doc: "Calls sync(2): flushes every file system of the host.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Calls per second for each worker. Default: as many as possible.",
+        )],
+    },
+    LoadKind {
+        name: "disk",
+        doc: "Writes or reads a scratch file of its own, which has no name and vanishes with the worker.",
+        keys: &[
+            may("operation", Kind::Choice(&["write", "read"]), "Default write."),
+            may("access", Kind::Choice(&["sequential", "random"]), "Default sequential."),
+            may(
+                "block_size",
+                Kind::Size(false),
+                "Bytes of one operation. Default 1M, for random access 4K.",
+            ),
+            may("file_size", Kind::Size(false), "Bytes of each worker's file. Default 256M."),
+            may("direct", Kind::Flag, "Bypass the page cache (O_DIRECT). Default false."),
+            may(
+                "fsync",
+                Kind::Fsync,
+                "`never` (default), `end` (after each pass over the file), or N: after every N writes.",
+            ),
+            may("directory", Kind::Path, "Where the file lives. Default: the current folder."),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Operations per second for each worker. Default: as many as possible.",
+            ),
+        ],
+    },
+];
+
+/// The kind of a name.
+pub fn load_kind(name: &str) -> Option<&'static LoadKind> {
+    LOADS.iter().find(|kind| kind.name == name)
+}
