@@ -1,0 +1,283 @@
+//! The control groups this process lives in, version 1, 2 or both, and the
+//! limits they set.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::Roots;
+
+/// Which interface a controller is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// One hierarchy a controller.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// The folder of the group whose limit binds us for one controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The interface its files have.
+    pub version: Version,
+    /// The folder.
+    pub path: PathBuf,
+    /// The group's name, as /proc/self/cgroup has it.
+    pub name: String,
+}
+
+impl Group {
+    /// The trimmed text of one of its files.
+    pub fn text(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.path.join(file)).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// A file that holds one number; `max` and unlimited are `None`.
+    pub fn number(&self, file: &str) -> Option<f64> {
+        parse_limit(&self.text(file)?)
+    }
+
+    /// One value of a file with lines `key value`.
+    pub fn value(&self, file: &str, key: &str) -> Option<f64> {
+        flat_value(&self.text(file)?, key)
+    }
+}
+
+/// The groups of this process that set a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// `v1`, `v2`, `hybrid` or `none`.
+    pub interface: &'static str,
+    /// The group with the lowest memory limit, if any sets one.
+    pub memory: Option<Group>,
+    /// The group with the lowest CPU quota, if any sets one.
+    pub cpu: Option<Group>,
+    /// The group with the lowest limit of tasks, if any sets one.
+    pub pids: Option<Group>,
+}
+
+impl Groups {
+    /// Find the groups of this process.
+    pub fn of_self(roots: &Roots) -> Self {
+        let memberships = roots.proc_text("self/cgroup").unwrap_or_default();
+        let mounts = roots.proc_text("self/mountinfo").unwrap_or_default();
+        let places = places(&memberships, &mounts);
+        let tightest = |controller: &str, limit: fn(&Group) -> Option<f64>| {
+            places
+                .iter()
+                .filter(|place| place.serves(controller))
+                .flat_map(Place::upwards)
+                .filter_map(|group| Some((limit(&group)?, group)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, group)| group)
+        };
+        let has = |version| places.iter().any(|place| place.version == version);
+        Self {
+            interface: match (has(Version::V1), has(Version::V2)) {
+                (true, true) => "hybrid",
+                (true, false) => "v1",
+                (false, true) => "v2",
+                (false, false) => "none",
+            },
+            memory: tightest("memory", memory_limit),
+            cpu: tightest("cpu", cpu_quota),
+            pids: tightest("pids", pids_limit),
+        }
+    }
+
+    /// The limits in words.
+    pub fn in_words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(limit) = self.memory.as_ref().and_then(memory_limit) {
+            words.push(format!("cgroup memory limit {}", crate::model::units::show_bytes(limit)));
+        }
+        if let Some(quota) = self.cpu.as_ref().and_then(cpu_quota) {
+            words.push(format!(
+                "cgroup CPU quota of {} cores",
+                crate::model::units::three_digits(quota)
+            ));
+        }
+        if let Some(limit) = self.pids.as_ref().and_then(pids_limit) {
+            words.push(format!("cgroup limit of {limit} tasks"));
+        }
+        words
+    }
+}
+
+/// The memory limit of a group in bytes.
+pub fn memory_limit(group: &Group) -> Option<f64> {
+    match group.version {
+        Version::V1 => group.number("memory.limit_in_bytes"),
+        Version::V2 => group.number("memory.max"),
+    }
+}
+
+/// The memory charged to a group in bytes.
+pub fn memory_usage(group: &Group) -> Option<f64> {
+    match group.version {
+        Version::V1 => group.number("memory.usage_in_bytes"),
+        Version::V2 => group.number("memory.current"),
+    }
+}
+
+/// Page cache of the group that the kernel drops first, in bytes.
+pub fn inactive_file(group: &Group) -> Option<f64> {
+    match group.version {
+        Version::V1 => group.value("memory.stat", "total_inactive_file"),
+        Version::V2 => group.value("memory.stat", "inactive_file"),
+    }
+}
+
+/// The CPU quota of a group in cores.
+pub fn cpu_quota(group: &Group) -> Option<f64> {
+    match group.version {
+        Version::V1 => {
+            let quota = group.number("cpu.cfs_quota_us").filter(|quota| *quota > 0.0)?;
+            Some(quota / group.number("cpu.cfs_period_us").filter(|period| *period > 0.0)?)
+        }
+        Version::V2 => {
+            let text = group.text("cpu.max")?;
+            let (quota, period) = text.split_once(' ')?;
+            Some(parse_limit(quota)? / parse_limit(period)?)
+        }
+    }
+}
+
+/// The limit of tasks of a group.
+pub fn pids_limit(group: &Group) -> Option<f64> {
+    group.number("pids.max")
+}
+
+/// `None` for `max`, and for the huge numbers by which version 1 says so.
+fn parse_limit(text: &str) -> Option<f64> {
+    let number: f64 = text.trim().parse().ok()?;
+    // Version 1 writes 2^63 rounded down to a page for "no limit".
+    (number < 9e18).then_some(number)
+}
+
+/// The value of `key` in lines of `key value`.
+pub fn flat_value(text: &str, key: &str) -> Option<f64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+        .and_then(|value| value.trim().parse().ok())
+}
+
+/// Where one hierarchy is mounted and which group of it we are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    version: Version,
+    /// Controllers of a version 1 hierarchy; empty for version 2.
+    controllers: Vec<String>,
+    mount: PathBuf,
+    group: String,
+}
+
+impl Place {
+    fn serves(&self, controller: &str) -> bool {
+        self.version == Version::V2 || self.controllers.iter().any(|name| name == controller)
+    }
+
+    /// Our group and its ancestors, as far as they can be seen.
+    fn upwards(&self) -> Vec<Group> {
+        let relative = Path::new(self.group.trim_start_matches('/'));
+        let mut groups = Vec::new();
+        for ancestor in relative.ancestors() {
+            let path = self.mount.join(ancestor);
+            if path.is_dir() {
+                let name = format!("/{}", ancestor.display());
+                groups.push(Group { version: self.version, path, name });
+            }
+        }
+        groups
+    }
+}
+
+fn places(memberships: &str, mountinfo: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    for line in memberships.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(group)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let version = if controllers.is_empty() { Version::V2 } else { Version::V1 };
+        let controllers: Vec<String> = controllers.split(',').map(str::to_owned).collect();
+        let Some((root, mount)) =
+            mountinfo.lines().find_map(|line| mount(line, version, &controllers))
+        else {
+            continue;
+        };
+        // In a container the mount may show only a part of the hierarchy.
+        let group = group.strip_prefix(root.trim_end_matches('/')).unwrap_or(group).to_owned();
+        places.push(Place { version, controllers, mount, group });
+    }
+    places
+}
+
+/// Root and mount point, when a line of mountinfo is the hierarchy sought.
+fn mount(line: &str, version: Version, controllers: &[String]) -> Option<(String, PathBuf)> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ').skip(3);
+    let (root, mount) = (left.next()?, left.next()?);
+    let mut right = right.split(' ');
+    let (kind, options) = (right.next()?, right.nth(1).unwrap_or(""));
+    let found = match version {
+        Version::V2 => kind == "cgroup2",
+        Version::V1 => {
+            kind == "cgroup"
+                && options.split(',').any(|option| controllers.iter().any(|name| name == option))
+        }
+    };
+    found.then(|| (root.to_owned(), PathBuf::from(mount)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_interfaces_are_found() {
+        let places = places(
+            "4:memory:/a/b\n1:cpu,cpuacct:/\n0::/user.slice\n",
+            "30 20 0:26 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n\
+             31 20 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+             32 20 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+        );
+        assert_eq!(places.len(), 3);
+        assert_eq!(places[0].mount, Path::new("/sys/fs/cgroup/memory"));
+        assert_eq!(places[0].group, "/a/b");
+        assert!(places[1].serves("cpu"));
+        assert!(!places[1].serves("memory"));
+        assert_eq!(places[2].version, Version::V2);
+    }
+
+    #[test]
+    fn a_container_sees_a_part_of_the_hierarchy() {
+        let places = places(
+            "0::/docker/x\n",
+            "32 20 0:28 /docker/x /sys/fs/cgroup rw - cgroup2 cgroup rw\n",
+        );
+        assert_eq!(places[0].group, "");
+    }
+
+    #[test]
+    fn limits_of_both_versions_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        write("memory.max", "max\n");
+        write("cpu.max", "50000 100000\n");
+        write("memory.limit_in_bytes", "9223372036854771712\n");
+        write("cpu.cfs_quota_us", "-1\n");
+        write("cpu.cfs_period_us", "100000\n");
+        let group = |version| Group { version, path: folder.path().into(), name: "/".into() };
+        assert_eq!(memory_limit(&group(Version::V2)), None);
+        assert_eq!(cpu_quota(&group(Version::V2)), Some(0.5));
+        assert_eq!(memory_limit(&group(Version::V1)), None);
+        assert_eq!(cpu_quota(&group(Version::V1)), None);
+        write("memory.limit_in_bytes", "268435456\n");
+        assert_eq!(memory_limit(&group(Version::V1)), Some(268_435_456.0));
+    }
+}

@@ -1,0 +1,80 @@
+//! What the report says of a machine.
+
+use nix::unistd::gethostname;
+
+use super::{Roots, allowed_cores, cgroup::Groups, memory::meminfo};
+use crate::model::run::HostFacts;
+
+/// The node name of this machine, as `uname -n` has it.
+pub fn hostname() -> String {
+    gethostname()
+        .map_or_else(|_| "localhost".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Read everything. What cannot be read stays empty; what cannot be observed
+/// here is listed with its reason.
+pub fn read(roots: &Roots) -> HostFacts {
+    let groups = Groups::of_self(roots);
+    let cpuinfo = roots.proc_text("cpuinfo").unwrap_or_default();
+    let stat = roots.proc_text("stat").unwrap_or_default();
+    let os = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let cores =
+        stat.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count();
+    HostFacts {
+        hostname: hostname(),
+        kernel: roots.proc_text("sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+        os: field(&os, "PRETTY_NAME=").trim_matches('"').to_owned(),
+        cpu_model: cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"))
+            .map(|rest| rest.trim_start_matches([' ', '\t', ':']).to_owned())
+            .unwrap_or_default(),
+        cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        cores_allowed: u32::try_from(allowed_cores().len()).unwrap_or(u32::MAX),
+        memory_bytes: roots
+            .proc_text("meminfo")
+            .and_then(|text| meminfo(&text, "MemTotal"))
+            .unwrap_or_default(),
+        cgroup: groups.interface.to_owned(),
+        limits: groups.in_words(),
+        absent: absent(roots),
+    }
+}
+
+fn field<'a>(text: &'a str, key: &str) -> &'a str {
+    text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or("")
+}
+
+fn absent(roots: &Roots) -> Vec<String> {
+    let mut absent = Vec::new();
+    if roots.proc_text("pressure/cpu").is_none() {
+        absent.push(
+            "pressure (PSI): /proc/pressure cannot be read; boot with psi=1 to see waiting"
+                .to_owned(),
+        );
+    }
+    if roots.proc_text("schedstat").is_none() {
+        absent.push("run-queue wait: the kernel has no /proc/schedstat".to_owned());
+    }
+    absent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_a_name_and_cores() {
+        let facts = read(&Roots::default());
+        assert!(!facts.hostname.is_empty());
+        assert!(facts.cores >= 1);
+        assert!(facts.memory_bytes > 0);
+    }
+
+    #[test]
+    fn a_machine_without_psi_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        assert!(read(&roots).absent.iter().any(|line| line.contains("PSI")));
+    }
+}

@@ -1,0 +1,409 @@
+//! The program's side of the load: start a phase, read what the workers do,
+//! stop them, learn how they ended.
+
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use nix::{
+    errno::Errno,
+    sys::{
+        socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair},
+        wait::waitpid,
+    },
+    time::{ClockId, clock_gettime},
+    unistd::Pid,
+};
+
+use super::{
+    buckets,
+    shared::{Shared, Slot, Stage, state},
+    spawner::{self, Job, Message},
+};
+use crate::{
+    model::latency,
+    scenario::plan::{PhasePlan, Plan},
+};
+
+/// Why the load could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A call to the kernel failed.
+    #[error("{what} failed")]
+    Kernel {
+        /// Which.
+        what: &'static str,
+        /// The kernel's answer.
+        source: Errno,
+    },
+    /// The process that forks workers is gone.
+    #[error("the process that starts the workers is gone (killed from outside?)")]
+    SpawnerGone,
+    /// Workers did not become ready.
+    #[error("{missing} of {of} workers were not ready after {} s", .after.as_secs())]
+    NotReady {
+        /// How many.
+        missing: usize,
+        /// Of how many.
+        of: usize,
+        /// After how long.
+        after: Duration,
+    },
+}
+
+/// How a worker ended while its phase went on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exit {
+    /// Worker number within the phase.
+    pub worker: u32,
+    /// Exit code, when it ended by itself.
+    pub code: i32,
+    /// Signal, when it was killed.
+    pub signal: i32,
+    /// What it was doing.
+    pub stage: Stage,
+    /// The error it met, 0 for none.
+    pub errno: i32,
+    /// Bytes of memory it held.
+    pub resident: u64,
+}
+
+/// What one worker did since the last reading.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// Worker number within the phase.
+    pub worker: u32,
+    /// Which `[[phase.load]]` it belongs to.
+    pub load: usize,
+    /// Operations since the last reading.
+    pub operations: u64,
+    /// Bytes since the last reading.
+    pub bytes: u64,
+    /// Failed operations since the last reading.
+    pub errors: u64,
+    /// CPU time since the last reading.
+    pub cpu: Duration,
+    /// Bytes held now.
+    pub resident: u64,
+    /// Bytes it was asked to hold, for memory loads.
+    pub target_bytes: u64,
+    /// Latencies since the last reading.
+    pub latency: Option<Histogram<u64>>,
+    /// Whether its process is there.
+    pub alive: bool,
+    /// What holds it back now.
+    pub stage: Stage,
+}
+
+/// One worker of the phase that is on.
+#[derive(Debug)]
+struct Worker {
+    load: usize,
+    pid: Option<Pid>,
+    alive: bool,
+    cpu: Duration,
+    operations: u64,
+    bytes: u64,
+    errors: u64,
+    buckets: Vec<u64>,
+}
+
+/// The handle on all workers.
+#[derive(Debug)]
+pub struct Loader {
+    shared: Arc<Shared>,
+    socket: OwnedFd,
+    spawner: Pid,
+    plan: Vec<PhasePlan>,
+    cores: u32,
+    workers: Vec<Worker>,
+    /// Workers of the phase that the kernel refused, with the reason.
+    refused: Vec<(u32, Errno)>,
+}
+
+impl Loader {
+    /// Fork the spawner. Must be called while the program has one thread.
+    ///
+    /// `cores` is what `per-core` counts; `reserve` the bytes of the host's
+    /// memory that stay untouched.
+    ///
+    /// # Errors
+    /// When the kernel refuses memory, a socket or a process.
+    pub fn new(plan: &Plan, cores: u32, reserve: u64) -> Result<Self, Error> {
+        let kernel = |what| move |source| Error::Kernel { what, source };
+        let most = plan.phases.iter().map(|phase| worker_count(phase, cores)).max().unwrap_or(0);
+        let shared = Arc::new(Shared::new(most).map_err(kernel("sharing memory with workers"))?);
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .map_err(kernel("making a socket pair"))?;
+        let job = Job { shared: &shared, phases: &plan.phases, cores, reserve };
+        let (spawner, socket) =
+            spawner::spawn(ours, theirs, &job).map_err(kernel("forking the spawner"))?;
+        Ok(Self {
+            shared,
+            socket,
+            spawner,
+            plan: plan.phases.clone(),
+            cores,
+            workers: Vec::new(),
+            refused: Vec::new(),
+        })
+    }
+
+    /// Fork the workers of phase `index`, wait until all are set up, and
+    /// release them at once. Returns those that ended before that.
+    ///
+    /// # Errors
+    /// When the spawner is gone or workers do not become ready in `patience`.
+    pub fn start(
+        &mut self,
+        index: usize,
+        patience: Duration,
+        mut give_up: impl FnMut() -> bool,
+    ) -> Result<Vec<Exit>, Error> {
+        let Some(phase) = self.plan.get(index) else { return Ok(Vec::new()) };
+        self.workers = new_workers(phase, self.cores);
+        self.refused.clear();
+        self.shared.clear(self.workers.len());
+        if self.workers.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.order(spawner::START, u32::try_from(index).unwrap_or(u32::MAX))?;
+        let deadline = Instant::now() + patience;
+        let mut exits = Vec::new();
+        let mut forked = false;
+        loop {
+            while let Some(message) = self.receive(MsgFlags::MSG_DONTWAIT)? {
+                forked |= message.kind == spawner::ALL_FORKED;
+                exits.extend(self.note(message));
+            }
+            let waiting = self.workers.iter().zip(0..).filter(|(worker, index)| {
+                worker.alive
+                    && self
+                        .slot(*index)
+                        .is_some_and(|slot| slot.state.load(Ordering::Acquire) < state::READY)
+            });
+            let missing = waiting.count();
+            if forked && missing == 0 {
+                break;
+            }
+            if give_up() {
+                return Ok(exits);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::NotReady { missing, of: self.workers.len(), after: patience });
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.shared.start();
+        Ok(exits)
+    }
+
+    /// Kill all workers and wait until they are gone. Returns the number that
+    /// the kernel does not let go of (stuck in I/O).
+    ///
+    /// # Errors
+    /// When the spawner is gone; then the workers are gone with it.
+    pub fn stop(&mut self) -> Result<usize, Error> {
+        if self.workers.is_empty() {
+            return Ok(0);
+        }
+        self.order(spawner::STOP, 0)?;
+        loop {
+            let Some(message) = self.receive(MsgFlags::empty())? else { continue };
+            match message.kind {
+                spawner::ALL_GONE => {
+                    for worker in &mut self.workers {
+                        worker.alive = false;
+                    }
+                    return Ok(message.slot as usize);
+                }
+                spawner::ENDED => {
+                    if let Some(worker) = self.workers.get_mut(message.slot as usize) {
+                        worker.alive = false;
+                    }
+                }
+                _ => (),
+            }
+        }
+    }
+
+    /// Workers that ended since the last call, while their phase went on.
+    ///
+    /// # Errors
+    /// When the spawner is gone.
+    pub fn exits(&mut self) -> Result<Vec<Exit>, Error> {
+        let mut exits = Vec::new();
+        while let Some(message) = self.receive(MsgFlags::MSG_DONTWAIT)? {
+            exits.extend(self.note(message));
+        }
+        Ok(exits)
+    }
+
+    /// Workers of this phase that could not be forked.
+    pub fn refused(&self) -> &[(u32, Errno)] {
+        &self.refused
+    }
+
+    /// How many workers the phase has, and how many of them are alive.
+    pub fn count(&self) -> (usize, usize) {
+        (self.workers.len(), self.workers.iter().filter(|worker| worker.alive).count())
+    }
+
+    /// The process of a worker.
+    pub fn pid(&self, worker: u32) -> Option<Pid> {
+        self.workers.get(worker as usize)?.pid
+    }
+
+    /// What every worker did since the last call.
+    pub fn progress(&mut self) -> Vec<Progress> {
+        let shared = Arc::clone(&self.shared);
+        (0..)
+            .zip(&mut self.workers)
+            .filter_map(|(index, worker)| {
+                Some(worker.progress(index, shared.slot(index as usize)?))
+            })
+            .collect()
+    }
+
+    fn slot(&self, index: usize) -> Option<&Slot> {
+        self.shared.slot(index)
+    }
+
+    fn note(&mut self, message: Message) -> Option<Exit> {
+        let worker = self.workers.get_mut(message.slot as usize)?;
+        match message.kind {
+            spawner::FORKED => {
+                worker.pid = Some(Pid::from_raw(message.a));
+                None
+            }
+            spawner::REFUSED => {
+                worker.alive = false;
+                self.refused.push((message.slot, Errno::from_raw(message.a)));
+                None
+            }
+            spawner::ENDED => {
+                worker.alive = false;
+                let slot = self.shared.slot(message.slot as usize)?;
+                let (stage, errno) = slot.noted();
+                Some(Exit {
+                    worker: message.slot,
+                    code: message.a,
+                    signal: message.b,
+                    stage,
+                    errno,
+                    resident: slot.resident.load(Ordering::Relaxed),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn order(&self, kind: u32, number: u32) -> Result<(), Error> {
+        let message = [kind.to_le_bytes(), number.to_le_bytes()].concat();
+        loop {
+            match send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => (),
+                Err(_) => return Err(Error::SpawnerGone),
+            }
+        }
+    }
+
+    fn receive(&self, flags: MsgFlags) -> Result<Option<Message>, Error> {
+        let mut bytes = [0; 16];
+        match recv(self.socket.as_raw_fd(), &mut bytes, flags) {
+            Ok(16) => Ok(Some(Message::decode(&bytes))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Ok(_) | Err(_) => Err(Error::SpawnerGone),
+        }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        // The spawner kills its workers when the socket ends; wait for that,
+        // so that nobody outlives the run.
+        let _ =
+            nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+        let _ = waitpid(self.spawner, None);
+    }
+}
+
+impl Worker {
+    fn progress(&mut self, index: u32, slot: &Slot) -> Progress {
+        let operations = slot.operations.load(Ordering::Relaxed);
+        let bytes = slot.bytes.load(Ordering::Relaxed);
+        let errors = slot.errors.load(Ordering::Relaxed);
+        let cpu = self.cpu_now().unwrap_or(self.cpu);
+        // Nothing was counted when nothing was done; then the buckets, which
+        // are most of the slot, need no look.
+        let latency = if operations == self.operations { None } else { self.latency(slot) };
+        let progress = Progress {
+            worker: index,
+            load: self.load,
+            operations: operations.saturating_sub(self.operations),
+            bytes: bytes.saturating_sub(self.bytes),
+            errors: errors.saturating_sub(self.errors),
+            cpu: cpu.saturating_sub(self.cpu),
+            resident: if self.alive { slot.resident.load(Ordering::Relaxed) } else { 0 },
+            target_bytes: slot.target.load(Ordering::Relaxed),
+            latency,
+            alive: self.alive,
+            stage: slot.noted().0,
+        };
+        (self.operations, self.bytes, self.errors, self.cpu) = (operations, bytes, errors, cpu);
+        progress
+    }
+
+    /// CPU time of the worker's process, exact to the moment.
+    fn cpu_now(&self) -> Option<Duration> {
+        if !self.alive {
+            return None;
+        }
+        let clock = ClockId::pid_cpu_clock_id(self.pid?).ok()?;
+        clock_gettime(clock).ok().map(Duration::from)
+    }
+
+    fn latency(&mut self, slot: &Slot) -> Option<Histogram<u64>> {
+        let counts = slot.buckets.read();
+        let mut histogram = latency::empty()?;
+        self.buckets.resize(counts.len(), 0);
+        for (index, (now, before)) in counts.iter().zip(&self.buckets).enumerate() {
+            let count = now.saturating_sub(*before);
+            if count > 0 {
+                histogram.saturating_record_n(buckets::middle(index).max(1), count);
+            }
+        }
+        self.buckets = counts;
+        Some(histogram)
+    }
+}
+
+/// How many workers a phase has on a machine with `cores` usable cores.
+pub fn worker_count(phase: &PhasePlan, cores: u32) -> usize {
+    phase.loads.iter().map(|load| load.workers.resolve(cores) as usize).sum()
+}
+
+fn new_workers(phase: &PhasePlan, cores: u32) -> Vec<Worker> {
+    phase
+        .loads
+        .iter()
+        .enumerate()
+        .flat_map(|(index, load)| {
+            (0..load.workers.resolve(cores)).map(move |_| Worker {
+                load: index,
+                pid: None,
+                alive: true,
+                cpu: Duration::ZERO,
+                operations: 0,
+                bytes: 0,
+                errors: 0,
+                buckets: Vec::new(),
+            })
+        })
+        .collect()
+}

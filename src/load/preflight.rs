@@ -1,0 +1,207 @@
+//! What is checked before anything starts: that the host keeps its reserves.
+
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::statvfs;
+
+use crate::{
+    host::{Roots, cgroup::Groups, memory::Memory},
+    model::units::show_bytes,
+    scenario::{
+        explain::{self, Machine},
+        plan::{Plan, Work},
+    },
+};
+
+use super::scratch;
+
+/// What the preflight found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preflight {
+    /// Reasons not to start; each with what to do.
+    pub refusals: Vec<String>,
+    /// What the user should know but need not act on.
+    pub notes: Vec<String>,
+}
+
+/// Check a plan against this machine. With `unsafe_limits`, what would be
+/// refused is only noted.
+pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -> Preflight {
+    let mut found = Preflight::default();
+    let groups = Groups::of_self(roots);
+    if let Some(memory) = Memory::read(roots, &groups) {
+        check_memory(plan, memory, cores.len(), &mut found);
+    }
+    check_disk(plan, cores.len(), &mut found);
+    check_cores(plan, cores, &mut found);
+    if unsafe_limits {
+        let refusals = std::mem::take(&mut found.refusals);
+        found.notes.extend(refusals.into_iter().map(|text| format!("--unsafe: {text}")));
+    }
+    found
+}
+
+/// What this machine offers to a plan.
+pub fn machine(roots: &Roots, cores: &[usize]) -> Machine {
+    let available = Memory::read(roots, &Groups::of_self(roots)).map_or(0, Memory::available);
+    Machine { cores: count(cores.len()), available }
+}
+
+fn count(cores: usize) -> u32 {
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+fn check_memory(plan: &Plan, memory: Memory, cores: usize, found: &mut Preflight) {
+    let machine = Machine { cores: count(cores), available: memory.available() };
+    let worst = explain::worst_case(plan, machine).memory;
+    if worst == 0 {
+        return;
+    }
+    // Within a cgroup's limit only our own processes can be killed.
+    if let Some(left) = memory.cgroup_left.filter(|left| *left < memory.host_available) {
+        if worst > left {
+            found.notes.push(format!(
+                "the load asks for {} of memory, the cgroup leaves {}: workers may be OOM-killed, which the report will show",
+                show_bytes(worst as f64),
+                show_bytes(left as f64),
+            ));
+        }
+    }
+    let growth = memory.cgroup_left.map_or(worst, |left| worst.min(left));
+    let after = memory.host_available.saturating_sub(growth);
+    if after < memory.reserve() {
+        found.refusals.push(format!(
+            "the load asks for {} of memory and would leave {} of the host's {}; {} (the larger of 256 MiB and 5 %) must stay available: ask for at most {}, or pass --unsafe",
+            show_bytes(worst as f64),
+            show_bytes(after as f64),
+            show_bytes(memory.total as f64),
+            show_bytes(memory.reserve() as f64),
+            show_bytes(memory.host_available.saturating_sub(memory.reserve()) as f64),
+        ));
+    }
+}
+
+fn check_disk(plan: &Plan, cores: usize, found: &mut Preflight) {
+    let mut folders: Vec<(PathBuf, u64)> = Vec::new();
+    for phase in &plan.phases {
+        let mut taken: Vec<(PathBuf, u64)> = Vec::new();
+        for load in &phase.loads {
+            let Work::Disk(work) = &load.work else { continue };
+            let folder = work.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+            let bytes =
+                work.file_size.saturating_mul(u64::from(load.workers.resolve(count(cores))));
+            match taken.iter_mut().find(|(known, _)| *known == folder) {
+                Some((_, sum)) => *sum = sum.saturating_add(bytes),
+                None => taken.push((folder, bytes)),
+            }
+        }
+        for (folder, bytes) in taken {
+            match folders.iter_mut().find(|(known, _)| *known == folder) {
+                Some((_, most)) => *most = (*most).max(bytes),
+                None => folders.push((folder, bytes)),
+            }
+        }
+    }
+    for (folder, bytes) in folders {
+        if let Err(refusal) = check_folder(&folder, bytes) {
+            found.refusals.push(refusal);
+        }
+    }
+}
+
+fn check_folder(folder: &Path, bytes: u64) -> Result<(), String> {
+    scratch::file(folder, false).map_err(|error| {
+        format!(
+            "no scratch file can be made in {}: {error}; set `directory` to a folder that can be written",
+            folder.display()
+        )
+    })?;
+    let space = statvfs(folder)
+        .map_err(|errno| format!("{} cannot be measured: {errno}", folder.display()))?;
+    let free = space.blocks_available() * space.fragment_size();
+    let total = space.blocks() * space.fragment_size();
+    let floor = (256 << 20).max(total / 20);
+    if free.saturating_sub(bytes) < floor {
+        return Err(format!(
+            "scratch files of {} in {} would leave less than {} (the larger of 256 MiB and 5 %) of the {} that are free: use a smaller `file_size` or another `directory`, or pass --unsafe",
+            show_bytes(bytes as f64),
+            folder.display(),
+            show_bytes(floor as f64),
+            show_bytes(free as f64),
+        ));
+    }
+    Ok(())
+}
+
+fn check_cores(plan: &Plan, cores: &[usize], found: &mut Preflight) {
+    let mut missing: Vec<usize> = plan
+        .phases
+        .iter()
+        .flat_map(|phase| &phase.loads)
+        .flat_map(|load| &load.cores)
+        .copied()
+        .filter(|core| !cores.contains(core))
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if !missing.is_empty() {
+        found.refusals.push(format!(
+            "cores {missing:?} are asked for, this process may use {cores:?}: change `cores`"
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    fn plan(load: &str) -> Plan {
+        let text = format!(
+            "name = \"t\"\n[[phase]]\nname = \"load\"\nduration = \"1s\"\n[[phase.load]]\n{load}"
+        );
+        scenario::parse("t.toml", &text, &[]).unwrap()
+    }
+
+    fn refusals(load: &str) -> Vec<String> {
+        check(&plan(load), &Roots::default(), &[0, 1], false).refusals
+    }
+
+    #[test]
+    fn memory_beyond_the_reserve_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        std::fs::write(
+            folder.path().join("meminfo"),
+            "MemTotal: 10000000 kB\nMemAvailable: 1000000 kB\n",
+        )
+        .unwrap();
+        let check = |size: &str, unsafe_limits| {
+            check(
+                &plan(&format!("kind = \"memory\"\nsize = \"{size}\"")),
+                &roots,
+                &[0],
+                unsafe_limits,
+            )
+        };
+        assert!(check("400M", false).refusals.is_empty());
+        assert_eq!(check("600M", false).refusals.len(), 1);
+        assert_eq!(check("600M", true).refusals.len(), 0);
+        assert_eq!(check("600M", true).notes.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_refused() {
+        assert_eq!(refusals("kind = \"disk\"\ndirectory = \"/nonexistent\"").len(), 1);
+        assert_eq!(
+            refusals("kind = \"disk\"\nfile_size = \"900T\"\ndirectory = \"/tmp\"").len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_core_that_is_not_there_is_refused() {
+        assert_eq!(refusals("kind = \"cpu\"\ncores = [0, 999]").len(), 1);
+        assert!(refusals("kind = \"cpu\"\ncores = [0]").is_empty());
+    }
+}

@@ -1,0 +1,350 @@
+//! The process that forks the workers. It has one thread and is forked before
+//! the program has a second, so that forking stays safe and fast.
+//!
+//! It obeys messages of eight bytes and answers with messages of sixteen. When
+//! the program is gone, however it went, the socket ends or the death signal
+//! arrives, and every worker goes with it.
+
+#![expect(unsafe_code, reason = "processes are forked by hand")]
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        prctl,
+        signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask},
+        signalfd::{SfdFlags, SignalFd},
+        socket::{MsgFlags, recv, send},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, fork, getpid, getppid, setpgid},
+};
+
+use super::{
+    shared::{Shared, Stage, state},
+    workers::{self, Context, Failure},
+};
+use crate::{
+    host::{Roots, cgroup::Groups, memory::Memory},
+    scenario::{
+        explain,
+        plan::{LoadPlan, PhasePlan, Work},
+    },
+};
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// Program to spawner: fork the workers of phase `n`.
+pub(super) const START: u32 = 1;
+/// Program to spawner: kill all workers.
+pub(super) const STOP: u32 = 2;
+
+/// Spawner to program: worker `slot` is process `a`.
+pub(super) const FORKED: u32 = 1;
+/// Spawner to program: worker `slot` ended with code `a` or signal `b`.
+pub(super) const ENDED: u32 = 2;
+/// Spawner to program: worker `slot` could not be forked, errno `a`.
+pub(super) const REFUSED: u32 = 3;
+/// Spawner to program: all workers of the phase were forked, `slot` of them.
+pub(super) const ALL_FORKED: u32 = 4;
+/// Spawner to program: all workers are gone, but for `slot` that the kernel
+/// does not let go of.
+pub(super) const ALL_GONE: u32 = 5;
+
+/// How long a killed worker may take to go before it is reported as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(5);
+
+/// A message from the spawner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) kind: u32,
+    pub(super) slot: u32,
+    pub(super) a: i32,
+    pub(super) b: i32,
+}
+
+impl Message {
+    pub(super) fn decode(bytes: &[u8; 16]) -> Self {
+        let word = |at: usize| -> [u8; 4] {
+            let mut word = [0; 4];
+            for (to, from) in word.iter_mut().zip(bytes.iter().skip(at)) {
+                *to = *from;
+            }
+            word
+        };
+        Self {
+            kind: u32::from_le_bytes(word(0)),
+            slot: u32::from_le_bytes(word(4)),
+            a: i32::from_le_bytes(word(8)),
+            b: i32::from_le_bytes(word(12)),
+        }
+    }
+
+    fn encode(self) -> Vec<u8> {
+        [
+            self.kind.to_le_bytes(),
+            self.slot.to_le_bytes(),
+            self.a.to_le_bytes(),
+            self.b.to_le_bytes(),
+        ]
+        .concat()
+    }
+}
+
+/// What the spawner knows of the run; it was forked with a copy of it.
+#[derive(Debug)]
+pub(super) struct Job<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) phases: &'a [PhasePlan],
+    pub(super) cores: u32,
+    /// Bytes of the host's memory that must stay available.
+    pub(super) reserve: u64,
+}
+
+/// The spawner's whole life. Never returns.
+pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
+    // A terminal's Ctrl-C is for the program, which then stops us in order.
+    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
+    let _ = prctl::set_name(c"stressor-spawn");
+    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    if getppid() != parent {
+        exit(0);
+    }
+    // Standard output and error stay open in whoever reads the program's
+    // output for as long as any process holds them.
+    detach_streams();
+    let mut children = HashMap::new();
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    let old = SigSet::empty();
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None);
+    let Ok(signals) = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+    else {
+        exit(1);
+    };
+    let spawner = Spawner { socket, job, mask: old };
+    loop {
+        let mut fds = [
+            PollFd::new(socket.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => (),
+            Err(_) => spawner.leave(&mut children),
+        }
+        while let Ok(Some(_)) = signals.read_signal() {}
+        spawner.reap(&mut children);
+        let mut bytes = [0; 8];
+        match recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+            Ok(8) => {
+                let [a, b, c, d, e, f, g, h] = bytes;
+                let number = u32::from_le_bytes([e, f, g, h]);
+                match u32::from_le_bytes([a, b, c, d]) {
+                    START => spawner.start(number as usize, &mut children),
+                    _ => spawner.stop(&mut children),
+                }
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => (),
+            // Zero bytes: the program is gone.
+            Ok(_) | Err(_) => spawner.leave(&mut children),
+        }
+    }
+}
+
+struct Spawner<'a> {
+    socket: &'a OwnedFd,
+    job: &'a Job<'a>,
+    /// The signal mask that workers get.
+    mask: SigSet,
+}
+
+impl Spawner<'_> {
+    fn start(&self, phase: usize, children: &mut HashMap<Pid, u32>) {
+        let Some(phase) = self.job.phases.get(phase) else { return };
+        let starts_seen = self.job.shared.starts();
+        let available = available();
+        let mut slot = 0;
+        for load in &phase.loads {
+            let workers = load.workers.resolve(self.job.cores);
+            let bytes = match &load.work {
+                Work::Memory(work) => explain::bytes(work.size, available) / u64::from(workers),
+                _ => 0,
+            };
+            for number in 0..workers {
+                if let Some(slot) = self.job.shared.slot(slot as usize) {
+                    slot.target.store(bytes, Relaxed);
+                }
+                let one = OneWorker { load, slot, number, bytes, starts_seen };
+                match self.fork(&one) {
+                    Ok(child) => {
+                        children.insert(child, slot);
+                        self.tell(FORKED, slot, child.as_raw(), 0);
+                    }
+                    Err(errno) => self.tell(REFUSED, slot, errno as i32, 0),
+                }
+                slot += 1;
+            }
+        }
+        self.tell(ALL_FORKED, slot, 0, 0);
+    }
+
+    fn fork(&self, one: &OneWorker<'_>) -> nix::Result<Pid> {
+        // SAFETY: this process has one thread, so the child may do anything.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => self.work(one),
+        }
+    }
+
+    /// A worker's whole life.
+    fn work(&self, one: &OneWorker<'_>) -> ! {
+        let parent = getppid();
+        let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+        // The spawner may have died between fork and the line above.
+        if getppid() != parent || parent == Pid::from_raw(1) {
+            exit(0);
+        }
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);
+        // SAFETY: closing our copy of the socket; nothing here uses it again.
+        unsafe { libc::close(self.socket.as_raw_fd()) };
+        let name = format!("stressor-{}\0", one.load.work.kind());
+        if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
+            let _ = prctl::set_name(name);
+        }
+        // When memory runs out, the kernel shall take a worker, nobody else.
+        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+        // Sleeps between two batches shall end when due, not 50 µs later.
+        let _ = prctl::set_timerslack(1);
+        let Some(slot) = self.job.shared.slot(one.slot as usize) else { exit(1) };
+        let context = Context {
+            shared: self.job.shared,
+            slot,
+            number: one.number,
+            bytes: one.bytes,
+            reserve: self.job.reserve,
+            starts_seen: one.starts_seen,
+        };
+        let failure = match pin(&one.load.cores, one.number) {
+            Ok(()) => workers::run(one.load, &context),
+            Err(failure) => failure,
+        };
+        slot.note(failure.stage, failure.errno);
+        slot.state.store(state::FAILED, Release);
+        exit(1);
+    }
+
+    fn stop(&self, children: &mut HashMap<Pid, u32>) {
+        self.kill_all(children);
+        let stuck = u32::try_from(children.len()).unwrap_or(u32::MAX);
+        self.tell(ALL_GONE, stuck, 0, 0);
+    }
+
+    fn kill_all(&self, children: &mut HashMap<Pid, u32>) {
+        for pid in children.keys() {
+            let _ = kill(*pid, Signal::SIGKILL);
+        }
+        let deadline = Instant::now() + STUCK_AFTER;
+        while !children.is_empty() && Instant::now() < deadline {
+            if self.reap(children) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Take leave of children that ended; how many there were.
+    fn reap(&self, children: &mut HashMap<Pid, u32>) -> usize {
+        let mut count = 0;
+        loop {
+            let (pid, code, signal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, code, 0),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 0, signal as i32),
+                Ok(WaitStatus::StillAlive) => break,
+                Err(Errno::EINTR) | Ok(_) => continue,
+                Err(_) => break,
+            };
+            count += 1;
+            if let Some(slot) = children.remove(&pid) {
+                self.tell(ENDED, slot, code, signal);
+            }
+        }
+        count
+    }
+
+    fn leave(&self, children: &mut HashMap<Pid, u32>) -> ! {
+        self.kill_all(children);
+        exit(0);
+    }
+
+    fn tell(&self, kind: u32, slot: u32, a: i32, b: i32) {
+        let message = Message { kind, slot, a, b }.encode();
+        // The program may be gone; then the next receive says so.
+        while send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL) == Err(Errno::EINTR) {
+        }
+    }
+}
+
+/// What sets one worker apart.
+struct OneWorker<'a> {
+    load: &'a LoadPlan,
+    slot: u32,
+    number: u32,
+    bytes: u64,
+    starts_seen: u32,
+}
+
+fn available() -> u64 {
+    let roots = Roots::default();
+    Memory::read(&roots, &Groups::of_self(&roots)).map_or(0, Memory::available)
+}
+
+/// Pin the calling process to the core whose turn it is.
+fn pin(cores: &[usize], number: u32) -> Result<(), Failure> {
+    if cores.is_empty() {
+        return Ok(());
+    }
+    let Some(id) = cores.get(number as usize % cores.len()).copied() else { return Ok(()) };
+    let known = core_affinity::get_core_ids().unwrap_or_default();
+    // `core_affinity` aborts on an id beyond its mask, so only known ones.
+    let pinned =
+        known.into_iter().find(|core| core.id == id).is_some_and(core_affinity::set_for_current);
+    if pinned { Ok(()) } else { Err(Failure { stage: Stage::Pin, errno: libc::EINVAL }) }
+}
+
+fn detach_streams() {
+    let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") else {
+        return;
+    };
+    for stream in 0..=2 {
+        // SAFETY: dup2 onto the standard streams of this process, which has
+        // no other user of them.
+        unsafe { libc::dup2(null.as_raw_fd(), stream) };
+    }
+}
+
+/// End this process without running what the program registered for its end.
+pub(super) fn exit(code: i32) -> ! {
+    // SAFETY: _exit only ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Fork the spawner. The caller must have one thread.
+pub(super) fn spawn(ours: OwnedFd, theirs: OwnedFd, job: &Job<'_>) -> nix::Result<(Pid, OwnedFd)> {
+    let parent = getpid();
+    // SAFETY: the caller has one thread, so the child may do anything.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(theirs);
+            Ok((child, ours))
+        }
+        ForkResult::Child => {
+            drop(ours);
+            live(&theirs, parent, job)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a worker process does once it exists. One file a kind.
+
+mod cpu;
+mod disk;
+mod memory;
+mod sync;
+
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+use super::{
+    pacer::{Due, Schedule},
+    shared::{Shared, Slot, Stage, state},
+};
+use crate::scenario::plan::{LoadPlan, Work};
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+/// Why a worker ended by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failure {
+    pub(super) stage: Stage,
+    pub(super) errno: i32,
+}
+
+/// What a worker has to work with.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) slot: &'a Slot,
+    /// Number of this worker within its load, from 0.
+    pub(super) number: u32,
+    /// Bytes for this worker, for memory loads.
+    pub(super) bytes: u64,
+    /// Bytes of the host's memory that must stay available.
+    pub(super) reserve: u64,
+    /// Starts seen when the worker was made; work begins with the next.
+    pub(super) starts_seen: u32,
+}
+
+/// Do the work. Returns only on failure; a worker is ended by SIGKILL.
+pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
+    match &load.work {
+        Work::Cpu { method, load } => cpu::run(*method, *load, context),
+        Work::Memory(work) => memory::run(work, context),
+        Work::Sync { rate } => sync::run(*rate, context),
+        Work::Disk(work) => disk::run(work, context),
+    }
+}
+
+impl Context<'_> {
+    /// Say that the setup is done, wait for the others, begin.
+    fn begin(&self) -> Instant {
+        self.slot.state.store(state::READY, Release);
+        self.shared.wait_for_start(self.starts_seen);
+        self.slot.state.store(state::RUNNING, Release);
+        Instant::now()
+    }
+
+    /// Count finished operations.
+    fn done(&self, operations: u64, bytes: u64, took: Duration) {
+        let slot = self.slot;
+        slot.operations.store(slot.operations.load(Relaxed) + operations, Relaxed);
+        slot.bytes.store(slot.bytes.load(Relaxed) + bytes, Relaxed);
+        slot.buckets.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Count a failed operation, and rest, so that errors cannot become a
+    /// busy loop.
+    fn failed(&self, failure: Failure) {
+        self.slot.note(failure.stage, failure.errno);
+        self.slot.errors.store(self.slot.errors.load(Relaxed) + 1, Relaxed);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Wait until the next operation is due; the time it was due.
+fn due(schedule: &mut Option<Schedule>, start: Instant) -> Instant {
+    let Some(schedule) = schedule else { return Instant::now() };
+    loop {
+        match schedule.next(start.elapsed()) {
+            Due::In(wait) => std::thread::sleep(wait),
+            Due::Now(scheduled) => return start + scheduled,
+        }
+    }
+}
+
+/// CPU time of this thread.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// A failure from an I/O error.
+fn failure(stage: Stage, error: &std::io::Error) -> Failure {
+    Failure { stage, errno: error.raw_os_error().unwrap_or(0) }
+}

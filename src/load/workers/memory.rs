@@ -1,0 +1,134 @@
+//! `memory`: takes bytes from the kernel and touches them by stride. An
+//! operation is one touched byte; a latency is that of a run of touches over
+//! at most 1 MiB; bytes are those passed over.
+
+#![expect(unsafe_code, reason = "memory is mapped, touched and freed by hand")]
+
+use std::{
+    num::NonZeroUsize,
+    ptr::NonNull,
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use super::{Context, Failure};
+use crate::{
+    host::{Roots, memory::meminfo},
+    load::shared::Stage,
+    scenario::plan::MemoryWork,
+};
+
+/// Bytes touched between two looks at the host's available memory. At the
+/// 4 GB/s at which a kernel hands out pages at most, that is every 4 ms.
+const LOOK_EVERY: usize = 16 << 20;
+/// Bytes passed over for one latency.
+const CHUNK: usize = 1 << 20;
+
+pub(super) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
+    let Some(bytes) = usize::try_from(context.bytes).ok().and_then(NonZeroUsize::new) else {
+        return Failure { stage: Stage::Map, errno: libc::EINVAL };
+    };
+    let stride = usize::try_from(work.stride).unwrap_or(usize::MAX).max(1);
+    context.begin();
+    loop {
+        let area = match Area::take(bytes) {
+            Ok(area) => area,
+            Err(errno) => {
+                let failure = Failure { stage: Stage::Map, errno: errno as i32 };
+                context.failed(failure);
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        let mut first = true;
+        loop {
+            area.touch(stride, first, context);
+            first = false;
+            std::thread::sleep(work.pause);
+            if !work.keep {
+                break;
+            }
+        }
+        drop(area);
+        context.slot.resident.store(0, Relaxed);
+    }
+}
+
+/// A mapping of our own.
+struct Area {
+    base: NonNull<std::ffi::c_void>,
+    bytes: NonZeroUsize,
+}
+
+impl Area {
+    fn take(bytes: NonZeroUsize) -> nix::Result<Self> {
+        // SAFETY: an anonymous mapping at an address of the kernel's choice
+        // overlaps nothing.
+        let base = unsafe {
+            mmap_anonymous(
+                None,
+                bytes,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
+            )?
+        };
+        Ok(Self { base, bytes })
+    }
+
+    /// Write one byte every `stride`; on the first pass look before each step
+    /// whether the host can still give.
+    fn touch(&self, stride: usize, first: bool, context: &Context<'_>) {
+        let bytes = self.bytes.get();
+        let mut at = 0;
+        let mut look = 0;
+        while at < bytes {
+            if first && at >= look {
+                wait_for_reserve(context);
+                look = at + LOOK_EVERY;
+            }
+            let began = Instant::now();
+            let end = (at + CHUNK.max(stride)).min(bytes);
+            let mut touched = 0;
+            let from = at;
+            while at < end {
+                // SAFETY: `at` is below the mapping's length.
+                unsafe { self.base.byte_add(at).cast::<u8>().write_volatile(b'S') };
+                touched += 1;
+                at += stride;
+            }
+            context.done(touched, (end - from) as u64, began.elapsed());
+            if first {
+                context.slot.resident.store(end as u64, Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        // SAFETY: base and length are those of the mapping; no pointer into it
+        // is kept.
+        let _ = unsafe { munmap(self.base, self.bytes.get()) };
+    }
+}
+
+/// Hold still while the host has less than the reserve.
+fn wait_for_reserve(context: &Context<'_>) {
+    let roots = Roots::default();
+    let short = || {
+        roots
+            .proc_text("meminfo")
+            .and_then(|text| meminfo(&text, "MemAvailable"))
+            .is_some_and(|available| available < context.reserve)
+    };
+    if !short() {
+        return;
+    }
+    context.slot.note(Stage::Reserve, 0);
+    while short() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    context.slot.note(Stage::None, 0);
+}
