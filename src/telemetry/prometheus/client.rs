@@ -1,0 +1,289 @@
+//! HTTP to a Prometheus: authentication, time limits, retries, a ceiling on
+//! what is read.
+
+use std::{error::Error as _, sync::OnceLock, time::Duration};
+
+use reqwest::{Certificate, RequestBuilder, StatusCode};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use super::{
+    decode::{self, Reply, Target},
+    secrets::{self, Auth},
+};
+use crate::{model::time::Timestamp, scenario::plan::Telemetry};
+
+/// More than this is not read of one answer.
+const LARGEST_ANSWER: usize = 256 << 20;
+/// Points that Prometheus gives for one series at most, less a margin.
+const MOST_POINTS: f64 = 10_000.0;
+/// Waits between tries.
+const BACKOFF: [Duration; 4] = [
+    Duration::from_millis(250),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
+
+/// Why a Prometheus did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Credentials could not be read.
+    #[error(transparent)]
+    Secret(#[from] secrets::Error),
+    /// The CA file holds no certificate.
+    #[error("the CA file {path} holds no PEM certificate")]
+    NoCertificate {
+        /// Where it is.
+        path: String,
+    },
+    /// The client could not be made.
+    #[error("no HTTP client can be made: {0}")]
+    Client(String),
+    /// The server could not be reached or broke off.
+    #[error("{url} cannot be reached: {why}")]
+    Unreachable {
+        /// Without secrets.
+        url: String,
+        /// The chain of causes.
+        why: String,
+    },
+    /// The server answered with an error.
+    #[error("{url} answers {status}: {why}")]
+    Status {
+        /// Without secrets.
+        url: String,
+        /// HTTP status.
+        status: u16,
+        /// The API's message, or the start of the body.
+        why: String,
+    },
+    /// The answer is not data.
+    #[error("{url}: {source}")]
+    Decode {
+        /// Without secrets.
+        url: String,
+        /// What is wrong.
+        source: decode::Error,
+    },
+    /// The answer is larger than we read.
+    #[error("{url}: the answer exceeds {} MiB; ask for fewer nodes (`job`, `[[node]]`)", LARGEST_ANSWER >> 20)]
+    TooLarge {
+        /// Without secrets.
+        url: String,
+    },
+}
+
+impl Error {
+    /// Whether another try may help.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            Self::Secret(_)
+            | Self::NoCertificate { .. }
+            | Self::Client(_)
+            | Self::Decode { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+}
+
+/// A Prometheus.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Without a slash at its end.
+    base: String,
+    auth: Auth,
+}
+
+impl Client {
+    /// A client for the scenario's Prometheus at `base`.
+    ///
+    /// # Errors
+    /// When credentials or the CA file cannot be read.
+    pub fn new(base: &str, telemetry: &Telemetry) -> Result<Self, Error> {
+        // reqwest panics when no provider is installed; installing it twice
+        // is refused, which does no harm.
+        static PROVIDER: OnceLock<()> = OnceLock::new();
+        PROVIDER.get_or_init(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let auth = secrets::read(telemetry)?;
+        let mut builder = reqwest::Client::builder()
+            .timeout(telemetry.timeout)
+            .connect_timeout(telemetry.timeout.min(Duration::from_secs(5)))
+            .user_agent(concat!("stressor/", env!("CARGO_PKG_VERSION")));
+        if let Some(path) = &telemetry.ca_file {
+            builder = builder.tls_certs_only(certificates(path)?);
+        }
+        let http = builder.build().map_err(|error| Error::Client(causes(&error)))?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), auth })
+    }
+
+    /// Where it is, without secrets.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The value of a query now, or at `at`.
+    ///
+    /// # Errors
+    /// When the server does not answer with data, after retries.
+    pub async fn query(&self, query: &str, at: Option<Timestamp>) -> Result<Reply, Error> {
+        let mut form = vec![("query", query.to_owned())];
+        if let Some(at) = at {
+            form.push(("time", format!("{:.3}", at.seconds())));
+        }
+        self.post("query", &form).await
+    }
+
+    /// The values of a query at `start`, `start + step` … up to `end`. A range
+    /// beyond the server's limit of points is asked for in parts.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step_s: f64,
+    ) -> Result<Reply, Error> {
+        let mut whole = Reply::default();
+        let mut from = start;
+        while from <= end {
+            let to = from.plus(step_s * MOST_POINTS).min(end);
+            let form = [
+                ("query", query.to_owned()),
+                ("start", format!("{:.3}", from.seconds())),
+                ("end", format!("{:.3}", to.seconds())),
+                ("step", format!("{step_s}")),
+            ];
+            let part = self.post("query_range", &form).await?;
+            whole.warnings.extend(part.warnings);
+            for series in part.series {
+                match whole.series.iter_mut().find(|known| known.labels == series.labels) {
+                    Some(known) => known.points.extend(series.points),
+                    None => whole.series.push(series),
+                }
+            }
+            from = to.plus(step_s);
+        }
+        Ok(whole)
+    }
+
+    /// The active targets; an empty list where the server has no such page.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn targets(&self) -> Result<Vec<Target>, Error> {
+        let url = format!("{}/api/v1/targets?state=active", self.base);
+        match self.retried(|| self.http.get(&url), &url).await {
+            Ok(body) => Ok(decode::targets(&body).unwrap_or_default()),
+            Err(Error::Status { status: 400..=499, .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Reply, Error> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        let body = self.retried(|| self.http.post(&url).form(form), &url).await?;
+        decode::reply(&body).map_err(|source| Error::Decode { url, source })
+    }
+
+    async fn retried(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        url: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let mut waits = BACKOFF.iter();
+        loop {
+            match self.once(request(), url).await {
+                Err(error) if error.passes() => match waits.next() {
+                    Some(wait) => tokio::time::sleep(*wait).await,
+                    None => return Err(error),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    async fn once(&self, request: RequestBuilder, url: &str) -> Result<Vec<u8>, Error> {
+        let request = match &self.auth {
+            Auth::None => request,
+            Auth::Basic { username, password } => {
+                request.basic_auth(username, Some(password.reveal()))
+            }
+            Auth::Bearer(token) => request.bearer_auth(token.reveal()),
+        };
+        let unreachable =
+            |error: reqwest::Error| Error::Unreachable { url: url.to_owned(), why: causes(&error) };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Error::TooLarge { url: url.to_owned() });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(Error::Status {
+            url: url.to_owned(),
+            status: status.as_u16(),
+            why: explain(status, &body),
+        })
+    }
+}
+
+/// The API's message, or the start of what a proxy said.
+fn explain(status: StatusCode, body: &[u8]) -> String {
+    let hint = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            "; set `username` and `password_file`, or `token_file`"
+        }
+        StatusCode::NOT_FOUND => "; is the path prefix right?",
+        _ => "",
+    };
+    let said = match decode::reply(body) {
+        Err(decode::Error::Refused { kind, message }) => format!("{kind}: {message}"),
+        _ => {
+            let start: Vec<u8> = body.iter().copied().take(200).collect();
+            String::from_utf8_lossy(&start).trim().to_owned()
+        }
+    };
+    format!("{said}{hint}")
+}
+
+/// An error with its causes: reqwest's own text says only that sending failed.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// The certificates of a PEM file. reqwest takes a file without any for a
+/// valid one and fails at the first request, so it is read here.
+fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, Error> {
+    let text = secrets::file("CA", path)?;
+    let none = || Error::NoCertificate { path: path.display().to_string() };
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let certificates = certificates.map_err(|_| none())?;
+    if certificates.is_empty() {
+        return Err(none());
+    }
+    certificates
+        .iter()
+        .map(|der| Certificate::from_der(der).map_err(|error| Error::Client(causes(&error))))
+        .collect()
+}

@@ -1,0 +1,389 @@
+//! Which targets are our nodes, and the catalogue's signals of them, window
+//! by window.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex_lite::escape;
+
+use super::{
+    client::{Client, Error},
+    decode::Answer,
+};
+use crate::model::{
+    catalogue::SIGNALS,
+    series::Signal,
+    time::{Timestamp, Window},
+    units::parse_duration,
+};
+
+/// Scrape interval that is assumed when the server does not tell: Prometheus's
+/// own default is 1 min, most set-ups use 15 s.
+const USUAL_INTERVAL_S: f64 = 15.0;
+/// A rate window of four scrapes survives one that is lost.
+const WINDOW_SCRAPES: f64 = 4.0;
+/// Queries under way at once.
+const AT_ONCE: usize = 4;
+
+/// A node as the server knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The `instance` label.
+    pub instance: String,
+    /// The `job` label.
+    pub job: String,
+    /// `uname -n` there; empty where node_exporter does not tell.
+    pub nodename: String,
+    /// Kernel release there.
+    pub release: String,
+}
+
+/// Why the nodes could not be found.
+#[derive(Debug, thiserror::Error)]
+pub enum Unknown {
+    /// The server did not answer.
+    #[error(transparent)]
+    Server(#[from] Error),
+    /// There is no node_exporter.
+    #[error("{url} has no node_exporter target{}: is its job scraped?", .job.as_ref().map_or_else(String::new, |job| format!(" with job {job:?}")))]
+    NoTargets {
+        /// Where.
+        url: String,
+        /// The job asked for.
+        job: Option<String>,
+    },
+    /// The node is not among them.
+    #[error(
+        "{wanted} is not among the targets of {url}; there are: {candidates}. Name one with [[node]] name and instance"
+    )]
+    NotFound {
+        /// What was sought.
+        wanted: String,
+        /// Where.
+        url: String,
+        /// What there is.
+        candidates: String,
+    },
+    /// One machine is scraped by several jobs.
+    #[error(
+        "instance {instance} is scraped by several jobs ({jobs}): choose one with [telemetry] job"
+    )]
+    SeveralJobs {
+        /// Which.
+        instance: String,
+        /// By whom.
+        jobs: String,
+    },
+}
+
+/// The node_exporter targets of a server.
+///
+/// # Errors
+/// When it does not answer or has none.
+pub async fn candidates(client: &Client, job: Option<&str>) -> Result<Vec<Candidate>, Unknown> {
+    let selector = job.map_or_else(String::new, |job| format!("{{job=\"{}\"}}", quoted(job)));
+    let reply = client.query(&format!("node_uname_info{selector}"), None).await?;
+    let label = |answer: &Answer, name: &str| answer.labels.get(name).cloned().unwrap_or_default();
+    let found: Vec<Candidate> = reply
+        .series
+        .iter()
+        .map(|answer| Candidate {
+            instance: label(answer, "instance"),
+            job: label(answer, "job"),
+            nodename: label(answer, "nodename"),
+            release: label(answer, "release"),
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(Unknown::NoTargets {
+            url: client.base().to_owned(),
+            job: job.map(str::to_owned),
+        });
+    }
+    Ok(found)
+}
+
+/// The candidate that is this machine: by its node name, or as the only one.
+///
+/// # Errors
+/// When neither holds; the error lists the candidates.
+pub fn this_machine(
+    candidates: &[Candidate],
+    hostname: &str,
+    url: &str,
+) -> Result<Candidate, Unknown> {
+    let by_name: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| candidate.nodename == hostname).collect();
+    let instances: BTreeSet<&str> =
+        candidates.iter().map(|candidate| candidate.instance.as_str()).collect();
+    let chosen = match (by_name.as_slice(), instances.len()) {
+        ([first, ..], _) if by_name.iter().all(|other| other.instance == first.instance) => *first,
+        ([], 1) => candidates.first().ok_or_else(|| not_found(hostname, url, candidates))?,
+        _ => {
+            return Err(not_found(&format!("this machine ({hostname})"), url, candidates));
+        }
+    };
+    one_job(candidates, &chosen.instance)?;
+    Ok(chosen.clone())
+}
+
+/// The candidate that a `[[node]]` means: by its `instance`, else by its name
+/// as node name, instance, or host part of the instance.
+///
+/// # Errors
+/// When there is none; the error lists the candidates.
+pub fn named(
+    candidates: &[Candidate],
+    name: &str,
+    instance: Option<&str>,
+    url: &str,
+) -> Result<Candidate, Unknown> {
+    let host =
+        |instance: &str| instance.rsplit_once(':').map_or(instance, |(host, _)| host).to_owned();
+    let found = candidates.iter().find(|candidate| match instance {
+        Some(instance) => candidate.instance == instance,
+        None => {
+            candidate.nodename == name
+                || candidate.instance == name
+                || host(&candidate.instance) == name
+        }
+    });
+    let found = found.ok_or_else(|| {
+        not_found(
+            &format!("node {name:?} ({})", instance.unwrap_or("no instance given")),
+            url,
+            candidates,
+        )
+    })?;
+    one_job(candidates, &found.instance)?;
+    Ok(found.clone())
+}
+
+fn one_job(candidates: &[Candidate], instance: &str) -> Result<(), Unknown> {
+    let jobs: BTreeSet<&str> = candidates
+        .iter()
+        .filter(|candidate| candidate.instance == instance)
+        .map(|candidate| candidate.job.as_str())
+        .collect();
+    if jobs.len() > 1 {
+        let jobs = jobs.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Unknown::SeveralJobs { instance: instance.to_owned(), jobs });
+    }
+    Ok(())
+}
+
+fn not_found(wanted: &str, url: &str, candidates: &[Candidate]) -> Unknown {
+    let mut list: Vec<String> = candidates
+        .iter()
+        .take(20)
+        .map(|candidate| format!("{} ({})", candidate.nodename, candidate.instance))
+        .collect();
+    if candidates.len() > 20 {
+        list.push(format!("and {} more", candidates.len() - 20));
+    }
+    Unknown::NotFound {
+        wanted: wanted.to_owned(),
+        url: url.to_owned(),
+        candidates: list.join(", "),
+    }
+}
+
+/// Scrape interval of the given instances in seconds: the longest, as the
+/// server tells it; `None` when it does not.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub async fn scrape_interval(client: &Client, instances: &[String]) -> Result<Option<f64>, Error> {
+    let targets = client.targets().await?;
+    let told = targets
+        .iter()
+        .filter(|target| target.labels.get("instance").is_some_and(|name| instances.contains(name)))
+        .filter_map(|target| parse_duration(&target.scrape_interval).ok())
+        .map(|interval| interval.as_secs_f64())
+        .reduce(f64::max);
+    if told.is_some() {
+        return Ok(told);
+    }
+    // No page of targets (VictoriaMetrics, Thanos, Mimir): count the scrapes.
+    let selector = instance_selector(instances);
+    let reply = client.query(&format!("count_over_time(up{{{selector}}}[2m])"), None).await?;
+    let fewest = reply
+        .series
+        .iter()
+        .filter_map(|series| series.points.last())
+        .map(|point| point.v)
+        .reduce(f64::min);
+    Ok(fewest.filter(|count| *count >= 1.0).map(|count| (120.0 / count).round().max(1.0)))
+}
+
+/// A window's answer for one signal of one instance and device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Catalogue name, or `up`.
+    pub name: &'static str,
+    /// The `instance` label.
+    pub instance: String,
+    /// The signal's part of that window.
+    pub signal: Signal,
+}
+
+/// What a window's queries gave.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Series with points.
+    pub pieces: Vec<Piece>,
+    /// Warnings of the server, each once.
+    pub warnings: BTreeSet<String>,
+    /// Signals whose query failed, with the reason.
+    pub failed: Vec<(&'static str, Error)>,
+}
+
+/// Reads the catalogue's signals of some nodes.
+#[derive(Debug, Clone)]
+pub struct Source {
+    client: Client,
+    selector: String,
+    /// Scrape interval in seconds, which is also the step.
+    pub interval_s: f64,
+    /// Rate window in seconds.
+    pub window_s: f64,
+}
+
+impl Source {
+    /// A source for these instances.
+    pub fn new(
+        client: Client,
+        instances: &[String],
+        job: Option<&str>,
+        interval_s: Option<f64>,
+    ) -> Self {
+        let mut selector = instance_selector(instances);
+        if let Some(job) = job {
+            selector.push_str(&format!(",job=\"{}\"", quoted(job)));
+        }
+        let interval_s = interval_s.unwrap_or(USUAL_INTERVAL_S);
+        Self { client, selector, interval_s, window_s: interval_s * WINDOW_SCRAPES }
+    }
+
+    /// Where the data come from, without secrets.
+    pub fn base(&self) -> &str {
+        self.client.base()
+    }
+
+    /// All signals from `window.start` to `window.end`, on a grid of whole
+    /// steps. A query that fails is reported and does not stop the others.
+    pub async fn collect(&self, window: Window) -> Collected {
+        let grid = Window { start: self.aligned(window.start), end: self.aligned(window.end) };
+        let mut queries: Vec<(&'static str, String, f64)> =
+            vec![("up", format!("max by (instance) (up{{{}}})", self.selector), 0.0)];
+        let range = format!("{}ms", (self.window_s * 1000.0).round());
+        for row in SIGNALS.iter().filter(|row| row.in_prometheus) {
+            let averaged = if row.expr.has_rate() { self.window_s } else { 0.0 };
+            queries.push((row.name, row.expr.promql(&self.selector, &range), averaged));
+        }
+        let mut collected = Collected::default();
+        for batch in queries.chunks(AT_ONCE) {
+            let mut tasks = tokio::task::JoinSet::new();
+            for (name, query, averaged) in batch.iter().cloned() {
+                let (client, step) = (self.client.clone(), self.interval_s);
+                tasks.spawn(async move {
+                    (name, averaged, client.range(&query, grid.start, grid.end, step).await)
+                });
+            }
+            while let Some(done) = tasks.join_next().await {
+                // A task that panicked has no answer; its signal is unobserved.
+                let Ok((name, averaged, answer)) = done else { continue };
+                match answer {
+                    Ok(reply) => {
+                        collected.warnings.extend(reply.warnings);
+                        collected.pieces.extend(
+                            reply.series.into_iter().filter_map(|one| piece(name, averaged, one)),
+                        );
+                    }
+                    Err(error) => collected.failed.push((name, error)),
+                }
+            }
+            // When the first four all fail, the server is away: the rest
+            // would only wait for it in turn.
+            if collected.pieces.is_empty() && collected.failed.len() >= AT_ONCE.min(queries.len()) {
+                break;
+            }
+        }
+        collected
+    }
+
+    fn aligned(&self, t: Timestamp) -> Timestamp {
+        Timestamp::from_seconds((t.seconds() / self.interval_s).floor() * self.interval_s)
+    }
+}
+
+fn piece(name: &'static str, averaged: f64, answer: Answer) -> Option<Piece> {
+    let Answer { mut labels, points } = answer;
+    if points.is_empty() {
+        return None;
+    }
+    let instance = labels.remove("instance")?;
+    let device = device(labels);
+    Some(Piece { name, instance, signal: Signal { device, points, window_s: averaged } })
+}
+
+/// After the instance, `sum by` leaves at most one label: the device.
+fn device(labels: BTreeMap<String, String>) -> Option<String> {
+    labels.into_values().next()
+}
+
+fn instance_selector(instances: &[String]) -> String {
+    let list: Vec<String> = instances.iter().map(|name| quoted(&escape(name))).collect();
+    format!("instance=~\"{}\"", list.join("|"))
+}
+
+/// Ready to stand between double quotes in PromQL.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(nodename: &str, instance: &str, job: &str) -> Candidate {
+        Candidate {
+            instance: instance.into(),
+            job: job.into(),
+            nodename: nodename.into(),
+            release: String::new(),
+        }
+    }
+
+    #[test]
+    fn this_machine_is_found_by_name_or_as_the_only_target() {
+        let two =
+            [candidate("a", "10.0.0.1:9100", "node"), candidate("b", "10.0.0.2:9100", "node")];
+        assert_eq!(this_machine(&two, "b", "u").unwrap().instance, "10.0.0.2:9100");
+        assert_eq!(this_machine(&two[..1], "z", "u").unwrap().instance, "10.0.0.1:9100");
+        let error = this_machine(&two, "z", "u").unwrap_err().to_string();
+        assert!(error.contains("a (10.0.0.1:9100), b (10.0.0.2:9100)"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_of_two_jobs_is_not_guessed() {
+        let twice = [candidate("a", "x:9100", "node"), candidate("a", "x:9100", "fast")];
+        assert!(matches!(this_machine(&twice, "a", "u"), Err(Unknown::SeveralJobs { .. })));
+    }
+
+    #[test]
+    fn a_node_is_found_by_instance_or_name() {
+        let all = [candidate("a", "10.0.0.1:9100", "node")];
+        for (name, instance) in [("x", Some("10.0.0.1:9100")), ("a", None), ("10.0.0.1", None)] {
+            assert!(named(&all, name, instance, "u").is_ok(), "{name}");
+        }
+        assert!(named(&all, "x", None, "u").is_err());
+    }
+
+    #[test]
+    fn instances_are_escaped() {
+        assert_eq!(
+            instance_selector(&["10.0.0.1:9100".into()]),
+            "instance=~\"10\\\\.0\\\\.0\\\\.1:9100\""
+        );
+    }
+}
