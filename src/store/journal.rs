@@ -1,0 +1,245 @@
+//! Append-only journals. A writer thread puts each line into the kernel's
+//! hands as soon as it comes; a second thread flushes to the disk once a
+//! second, so that a stuck disk delays the flush and never the next line.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use nix::fcntl::{Flock, FlockArg};
+use serde::Serialize;
+
+use super::{Error, folder::RunFolder, names};
+use crate::model::{
+    run::{Event, WorkerInterval},
+    series::{Signal, Snapshot},
+};
+
+/// One line of a journal.
+#[derive(Debug)]
+enum Entry {
+    Samples(Vec<u8>),
+    Signals(Vec<u8>),
+    Workers(Vec<u8>),
+    Events(Vec<u8>),
+}
+
+/// A Prometheus answer, as one line of `signals.jsonl`.
+#[derive(Debug, Serialize)]
+struct SignalLine<'a> {
+    name: &'a str,
+    instance: &'a str,
+    #[serde(flatten)]
+    signal: &'a Signal,
+}
+
+/// Appends to the journals of one run.
+#[derive(Debug)]
+pub struct Journal {
+    sender: Option<Sender<Entry>>,
+    writer: Option<JoinHandle<()>>,
+    syncer: Option<JoinHandle<()>>,
+    done: Arc<AtomicBool>,
+    wake: Sender<()>,
+    /// The columns that the last row had.
+    columns: Vec<String>,
+    failure: Arc<Mutex<Option<std::io::Error>>>,
+    /// Held while the run goes on; gone with the process, however it goes.
+    _lock: Flock<File>,
+}
+
+impl Journal {
+    /// Create the journals of a run and hold its lock.
+    ///
+    /// # Errors
+    /// When a file cannot be created.
+    pub fn create(folder: &RunFolder) -> Result<Self, Error> {
+        let open = |name: &str| {
+            let path = folder.path().join(name);
+            OpenOptions::new()
+                .create_new(true)
+                .append(true)
+                .open(&path)
+                .map_err(Error::io("cannot create", path))
+        };
+        let files = [
+            open(names::SAMPLES)?,
+            open(names::SIGNALS)?,
+            open(names::WORKERS)?,
+            open(names::EVENTS)?,
+        ];
+        let path = folder.path().join(names::EVENTS);
+        let lock = File::open(&path).map_err(Error::io("cannot open", path.clone()))?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, errno)| Error::io("cannot lock", path)(errno.into()))?;
+        let mut copies = Vec::new();
+        for file in &files {
+            let copy = file.try_clone().map_err(Error::io("cannot open", folder.path()))?;
+            copies.push(copy);
+        }
+        let failure = Arc::new(Mutex::new(None));
+        let done = Arc::new(AtomicBool::new(false));
+        let (sender, receiver) = unbounded();
+        let (wake, woken) = bounded(1);
+        let writer = {
+            let failure = Arc::clone(&failure);
+            thread::spawn(move || {
+                for entry in receiver {
+                    if let Err(error) = append(&files, &entry) {
+                        if let Ok(mut first) = failure.lock() {
+                            first.get_or_insert(error);
+                        }
+                    }
+                }
+            })
+        };
+        let syncer = {
+            let done = Arc::clone(&done);
+            thread::spawn(move || {
+                loop {
+                    let timeout = woken.recv_timeout(Duration::from_secs(1));
+                    for file in &copies {
+                        // An error of the disk shows at the next write too.
+                        let _ = file.sync_data();
+                    }
+                    if done.load(Ordering::Acquire)
+                        || timeout == Err(RecvTimeoutError::Disconnected)
+                    {
+                        break;
+                    }
+                }
+            })
+        };
+        Ok(Self {
+            sender: Some(sender),
+            writer: Some(writer),
+            syncer: Some(syncer),
+            done,
+            wake,
+            columns: Vec::new(),
+            failure,
+            _lock: lock,
+        })
+    }
+
+    /// Append a snapshot: a row, and a line of column names where they differ
+    /// from the row before.
+    pub fn sample(&mut self, snapshot: &Snapshot) {
+        let columns: Vec<String> = snapshot.values.iter().map(|(key, _)| key.to_string()).collect();
+        let mut bytes = Vec::new();
+        if columns != self.columns {
+            push_line(&mut bytes, &Columns { columns: &columns });
+            self.columns = columns;
+        }
+        // NaN becomes null in JSON and is read as absent.
+        let v: Vec<f64> = snapshot.values.iter().map(|(_, v)| *v).collect();
+        push_line(&mut bytes, &Row { t: snapshot.t.0, v });
+        self.send(Entry::Samples(bytes));
+    }
+
+    /// Append what a Prometheus answered for one signal.
+    pub fn signal(&self, name: &str, instance: &str, signal: &Signal) {
+        self.send(Entry::Signals(line(&SignalLine { name, instance, signal })));
+    }
+
+    /// Append what a worker did.
+    pub fn worker(&self, interval: &WorkerInterval) {
+        self.send(Entry::Workers(line(interval)));
+    }
+
+    /// Append an event.
+    pub fn event(&self, event: &Event) {
+        self.send(Entry::Events(line(event)));
+    }
+
+    /// The first error of a write, if there was one.
+    pub fn failure(&self) -> Option<std::io::Error> {
+        self.failure.lock().ok()?.take()
+    }
+
+    /// Write and flush everything.
+    ///
+    /// # Errors
+    /// When a write failed.
+    pub fn close(mut self) -> Result<(), std::io::Error> {
+        self.finish();
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    fn finish(&mut self) {
+        drop(self.sender.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+        self.done.store(true, Ordering::Release);
+        let _ = self.wake.try_send(());
+        if let Some(syncer) = self.syncer.take() {
+            let _ = syncer.join();
+        }
+    }
+
+    fn send(&self, entry: Entry) {
+        if let Some(sender) = &self.sender {
+            // The writer lives as long as `self`.
+            let _ = sender.send(entry);
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+#[derive(Serialize)]
+struct Columns<'a> {
+    columns: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Row {
+    t: i64,
+    v: Vec<f64>,
+}
+
+fn append(files: &[File; 4], entry: &Entry) -> std::io::Result<()> {
+    let [samples, signals, workers, events] = files;
+    let (mut file, bytes) = match entry {
+        Entry::Samples(bytes) => (samples, bytes),
+        Entry::Signals(bytes) => (signals, bytes),
+        Entry::Workers(bytes) => (workers, bytes),
+        Entry::Events(bytes) => (events, bytes),
+    };
+    file.write_all(bytes)
+}
+
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    push_line(&mut bytes, value);
+    bytes
+}
+
+fn push_line(bytes: &mut Vec<u8>, value: &impl Serialize) {
+    let before = bytes.len();
+    if serde_json::to_writer(&mut *bytes, value).is_err() {
+        // Our own plain types always serialize; a half line must not stay.
+        bytes.truncate(before);
+        return;
+    }
+    bytes.push(b'\n');
+}
+
+/// Whether a program still works on this run.
+pub fn is_running(folder: &RunFolder) -> bool {
+    let Ok(file) = File::open(folder.path().join(names::EVENTS)) else { return false };
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err()
+}
