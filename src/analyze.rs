@@ -1,0 +1,139 @@
+//! From series to a verdict. Pure: a run in, an analysis out; nothing here
+//! reads a file, a clock or an environment.
+//!
+//! ```text
+//! resources/*.rs   what each resource's signals mean: thresholds, relations
+//! assess.rs        one resource, one device, one window -> Assessment
+//! verdict.rs       all assessments of a phase -> Verdict, ranking
+//! ```
+
+pub mod assess;
+pub mod gates;
+pub mod outcome;
+pub mod resources;
+pub mod workload;
+
+mod cause;
+mod onset;
+mod verdict;
+mod words;
+
+use crate::model::run::{NodeData, PhaseRecord, Run, State};
+use outcome::{Analysis, Data, NodeOutcome, Overall, PhaseOutcome, Validity};
+
+/// Judge a run.
+pub fn analyze(run: &Run) -> Analysis {
+    let own = workload::signals(run);
+    let nodes: Vec<NodeOutcome> = run
+        .nodes
+        .iter()
+        .map(|node| NodeOutcome {
+            node: node.record.name.clone(),
+            source: node.record.source.name(),
+            phases: (0..run.manifest.phases.len())
+                .filter_map(|index| verdict::phase(run, node, index, &own))
+                .collect(),
+        })
+        .collect();
+    Analysis {
+        schema: 1,
+        run: run.manifest.id.clone(),
+        state: run.manifest.state.name(),
+        overall: overall(&nodes, run),
+        validity: validity(run, &nodes),
+        thresholds: gates::judge(run, &own),
+        loads: workload::summaries(run),
+        nodes,
+    }
+}
+
+/// How many samples a phase has of a node, and how many it should have.
+fn data(run: &Run, node: &NodeData, phase: &PhaseRecord) -> Data {
+    let window = run.window(phase);
+    let interval_s = node.signals.interval_s.max(0.001);
+    let times: Vec<_> =
+        node.signals.times.iter().copied().filter(|t| window.contains(*t)).collect();
+    let gaps = times
+        .windows(2)
+        .filter(|pair| matches!(pair, [a, b] if b.since(*a) > 1.5 * interval_s))
+        .count();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let expected = (window.seconds() / interval_s).round() as usize;
+    Data { samples: times.len().min(expected.max(times.len())), expected, gaps, interval_s }
+}
+
+/// The strongest verdict of all nodes and phases; among equals one under load,
+/// then the earliest.
+fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
+    let loaded = |phase: &PhaseOutcome| {
+        run.manifest.phases.get(phase.index).is_some_and(|record| !record.loads.is_empty())
+    };
+    let any_load = run.manifest.phases.iter().any(|record| !record.loads.is_empty());
+    nodes
+        .iter()
+        .flat_map(|node| node.phases.iter().map(move |phase| (node, phase)))
+        // What a baseline shows is not what the load did.
+        .filter(|(_, phase)| !any_load || loaded(phase))
+        .max_by(|(_, a), (_, b)| {
+            let strength = |phase: &PhaseOutcome| phase.verdict.kind.strength();
+            strength(a)
+                .cmp(&strength(b))
+                .then_with(|| a.verdict.grade.cmp(&b.verdict.grade))
+                .then_with(|| b.index.cmp(&a.index))
+        })
+        .map(|(node, phase)| Overall {
+            node: node.node.clone(),
+            phase: phase.phase.clone(),
+            level: phase.level,
+            resource: phase.verdict.resource.clone(),
+            device: phase.verdict.device.clone(),
+            kind: phase.verdict.kind,
+            grade: phase.verdict.grade,
+            cause: phase.verdict.cause,
+            since: phase.verdict.since,
+            statement: phase.verdict.statement.clone(),
+        })
+}
+
+/// Whether the data can carry the verdict, and why not.
+fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
+    let mut problems = Vec::new();
+    match run.manifest.state {
+        State::Failed => problems.push(format!(
+            "the run failed: {}",
+            run.manifest.stopped.as_deref().unwrap_or("no reason was kept")
+        )),
+        State::Running => problems.push("the run is still going on".to_owned()),
+        State::Complete | State::Interrupted | State::Aborted => (),
+    }
+    if run.manifest.phases.is_empty() {
+        problems.push("no phase took place".to_owned());
+    }
+    for node in nodes {
+        for phase in &node.phases {
+            let data = &phase.data;
+            let coverage = data.samples as f64 / data.expected.max(1) as f64;
+            if data.samples < assess::FEWEST_SAMPLES {
+                problems.push(format!(
+                    "{}, phase {}: {} samples; {} are the least for a verdict",
+                    node.node,
+                    phase.phase,
+                    data.samples,
+                    assess::FEWEST_SAMPLES
+                ));
+            } else if coverage < assess::LEAST_COVERAGE {
+                problems.push(format!(
+                    "{}, phase {}: {} of {} samples are there",
+                    node.node, phase.phase, data.samples, data.expected
+                ));
+            }
+        }
+    }
+    let mut notes = problems.clone();
+    if matches!(run.manifest.state, State::Interrupted | State::Aborted) {
+        let reason = run.manifest.stopped.as_deref().unwrap_or("no reason was kept");
+        notes.push(format!("the run ended early: {reason}"));
+    }
+    notes.extend(run.manifest.notes.iter().cloned());
+    Validity { ok: problems.is_empty(), notes }
+}

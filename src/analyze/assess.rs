@@ -1,0 +1,258 @@
+//! One resource, one device, one window: how near its limit, on what evidence.
+
+use std::collections::BTreeSet;
+
+use super::{
+    outcome::{Evidence, Kind},
+    resources::{Counts, Criterion, Resource},
+};
+use crate::model::{
+    catalogue::{self, Class},
+    series::SignalSet,
+    time::Window,
+};
+
+/// Fewer samples than this carry no verdict: a median of two is either.
+pub const FEWEST_SAMPLES: usize = 3;
+/// A smaller share of the expected samples makes a verdict a possibility.
+pub const LEAST_COVERAGE: f64 = 0.9;
+/// An error rate must be this many times the baseline's to be the load's.
+const ABOVE_BASELINE: f64 = 2.0;
+
+/// A criterion that was held against the samples.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The criterion.
+    pub criterion: &'static Criterion,
+    /// Its class.
+    pub class: Class,
+    /// Its value in the window.
+    pub value: f64,
+    /// Its value in the baseline.
+    pub before: Option<f64>,
+    /// How many samples.
+    pub samples: usize,
+    /// Whether the limit is reached.
+    pub met: bool,
+}
+
+/// What is known of a resource (and device) in a window.
+#[derive(Debug, Clone)]
+pub struct Assessment {
+    /// The resource.
+    pub resource: &'static Resource,
+    /// Its device.
+    pub device: Option<String>,
+    /// `Unknown` when no signal of it was seen.
+    pub kind: Kind,
+    /// The criteria that could be held against samples.
+    pub held: Vec<Held>,
+    /// Whether utilization, saturation, error are at their limit.
+    pub met: Met,
+    /// Share of the ceiling in use.
+    pub utilization: Option<f64>,
+    /// The same in the baseline.
+    pub utilization_before: Option<f64>,
+}
+
+/// Which classes of evidence are at their limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Met {
+    /// Utilization at a ceiling.
+    pub utilization: bool,
+    /// Work waited.
+    pub saturation: bool,
+    /// Requests were refused.
+    pub error: bool,
+}
+
+/// Assess a resource on every device that was seen; one `Unknown` when none was.
+pub fn resource(
+    resource: &'static Resource,
+    signals: &SignalSet,
+    window: Window,
+    baseline: Option<Window>,
+) -> Vec<Assessment> {
+    let criteria = || resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
+    // A node-wide signal (PSI) serves every device of the resource.
+    let mut devices: BTreeSet<Option<String>> = resource
+        .utilization
+        .iter()
+        .chain(resource.errors)
+        .flat_map(|criterion| signals.all(criterion.signal))
+        .map(|signal| signal.device.clone())
+        .collect();
+    if devices.is_empty() {
+        devices = criteria()
+            .flat_map(|criterion| signals.all(criterion.signal))
+            .map(|signal| signal.device.clone())
+            .collect();
+    }
+    let mut all: Vec<Assessment> = devices
+        .into_iter()
+        .map(|device| one(resource, device, signals, window, baseline))
+        .filter(|assessment| assessment.kind != Kind::Unknown)
+        .collect();
+    if all.is_empty() {
+        all.push(Assessment {
+            resource,
+            device: None,
+            kind: Kind::Unknown,
+            held: Vec::new(),
+            met: Met::default(),
+            utilization: None,
+            utilization_before: None,
+        });
+    }
+    all
+}
+
+fn one(
+    resource: &'static Resource,
+    device: Option<String>,
+    signals: &SignalSet,
+    window: Window,
+    baseline: Option<Window>,
+) -> Assessment {
+    let hold = |criteria: &'static [Criterion], class: Class| -> Vec<Held> {
+        criteria
+            .iter()
+            .filter_map(|criterion| {
+                held(criterion, class, device.as_deref(), signals, window, baseline)
+            })
+            .collect()
+    };
+    let utilization = hold(resource.utilization, Class::Utilization);
+    let saturation = hold(resource.saturation, Class::Saturation);
+    let errors = hold(resource.errors, Class::Error);
+    let at_limit = utilization.iter().any(|held| held.met);
+    let near = utilization.iter().any(|held| held.value >= held.criterion.near);
+    let seen_directly = saturation.iter().any(|held| held.criterion.counts != Counts::Substitute);
+    let counts = |held: &&Held| {
+        held.met
+            && match held.criterion.counts {
+                Counts::Alone => true,
+                Counts::Near => near,
+                Counts::AtLimit => at_limit,
+                Counts::Substitute => at_limit && !seen_directly,
+            }
+    };
+    let met = Met {
+        utilization: at_limit,
+        saturation: saturation.iter().any(|held| counts(&held)),
+        error: errors.iter().any(|held| counts(&held)),
+    };
+    let kind = if utilization.is_empty() && saturation.is_empty() && errors.is_empty() {
+        Kind::Unknown
+    } else if met.error || met.saturation {
+        Kind::Saturated
+    } else if at_limit && resource.ceiling_known {
+        Kind::Full
+    } else if at_limit || near {
+        Kind::Near
+    } else {
+        Kind::Idle
+    };
+    let most = utilization.iter().max_by(|a, b| a.value.total_cmp(&b.value));
+    let (utilization_now, utilization_before) =
+        most.map_or((None, None), |held| (Some(share(held.value)), held.before.map(share)));
+    let mut all = errors;
+    all.extend(saturation);
+    all.extend(utilization);
+    Assessment {
+        resource,
+        device,
+        kind,
+        held: all,
+        met,
+        utilization: utilization_now,
+        utilization_before,
+    }
+}
+
+/// A share as it may be shown: counters of two clocks can exceed 1 by a little.
+fn share(value: f64) -> f64 {
+    value.clamp(0.0, 1.0)
+}
+
+fn held(
+    criterion: &'static Criterion,
+    class: Class,
+    device: Option<&str>,
+    signals: &SignalSet,
+    window: Window,
+    baseline: Option<Window>,
+) -> Option<Held> {
+    let signal = signals.get(criterion.signal, device)?;
+    let values = signal.values_in(window);
+    if values.len() < FEWEST_SAMPLES {
+        return None;
+    }
+    let value = criterion.stat.of(&values)?;
+    let before = baseline.and_then(|window| criterion.stat.of(&signal.values_in(window)));
+    let met = value >= criterion.limit
+        && (class != Class::Error || before.is_none_or(|before| value > ABOVE_BASELINE * before));
+    Some(Held { criterion, class, value, before, samples: values.len(), met })
+}
+
+impl Assessment {
+    /// Whether the resource is at its limit.
+    pub fn at_limit(&self) -> bool {
+        matches!(self.kind, Kind::Saturated | Kind::Full)
+    }
+
+    /// The criterion that says most clearly that the limit is reached.
+    pub fn leading(&self) -> Option<&Held> {
+        let wanted = if self.met.error {
+            Class::Error
+        } else if self.met.utilization || self.kind == Kind::Near {
+            Class::Utilization
+        } else {
+            Class::Saturation
+        };
+        self.held
+            .iter()
+            .filter(|held| held.class == wanted)
+            .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)))
+    }
+
+    /// Its name with its device, in a sentence.
+    pub fn title(&self) -> String {
+        let device = self.device.as_deref().unwrap_or("").trim();
+        self.resource.title.replace("{device}", device).trim_end().to_owned()
+    }
+
+    /// The evidence, as the report has it.
+    pub fn evidence(&self, supports: bool) -> Vec<Evidence> {
+        self.held
+            .iter()
+            .filter_map(|held| {
+                let row = catalogue::signal(held.criterion.signal)?;
+                let unit = row.unit;
+                let relation = if held.met { "at or above" } else { "below" };
+                let before = held.before.map_or_else(String::new, |before| {
+                    format!(", {} in the baseline", unit.show(before))
+                });
+                Some(Evidence {
+                    signal: row.name.to_owned(),
+                    device: self.device.clone(),
+                    class: held.class.name(),
+                    stat: held.criterion.stat.name(),
+                    before: held.before,
+                    value: held.value,
+                    threshold: held.criterion.limit,
+                    unit: unit.name(),
+                    supports: held.met == supports,
+                    samples: held.samples,
+                    source: held.criterion.source,
+                    text: format!(
+                        "{}: {}{before}; {relation} {}",
+                        row.what,
+                        unit.show(held.value),
+                        unit.show(held.criterion.limit),
+                    ),
+                })
+            })
+            .collect()
+    }
+}

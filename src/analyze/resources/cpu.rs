@@ -1,0 +1,33 @@
+//! All cores together.
+
+use super::{BLANK, Counts, Resource, saturation, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "cpu",
+    title: "the CPU",
+    utilization: &[utilization(
+        "cpu_busy",
+        0.95,
+        0.80,
+        "ceiling: all cores; 5 % are left to rounding of ticks. Near: within a fifth of it",
+    )],
+    saturation: &[
+        saturation(
+            "cpu_psi_some",
+            0.25,
+            Counts::AtLimit,
+            "measured: 0.13 to 0.18 with one busy task a core, 0.99 with four a core",
+        ),
+        saturation(
+            "cpu_runnable_per_core",
+            2.0,
+            Counts::Substitute,
+            "one task runs and one waits on each core (Gregg: vmstat r above the number of CPUs); only without PSI, as it is an instant's count",
+        ),
+    ],
+    own: Some(("load_cpu_cores", "cpu_busy_cores")),
+    vital: true,
+    blind: "CPU time by mode was not sampled",
+    advice: "more or faster cores, or less work for each request; without hardware counters a memory-bandwidth limit looks the same",
+    ..BLANK
+};

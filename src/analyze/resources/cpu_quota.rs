@@ -1,0 +1,24 @@
+//! The CPU quota of the own cgroup.
+
+use super::{BLANK, Counts, Resource, saturation, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "cpu-quota",
+    title: "the CPU quota of cgroup {device}",
+    utilization: &[utilization(
+        "cgroup_cpu_quota_used",
+        0.95,
+        0.80,
+        "ceiling: the quota. Near: within a fifth of it",
+    )],
+    saturation: &[saturation(
+        "cgroup_cpu_throttled",
+        0.25,
+        Counts::Alone,
+        "throttled in a quarter of the periods (kubernetes-mixin CPUThrottlingHigh)",
+    )],
+    own: Some(("load_cpu_cores", "cpu_busy_cores")),
+    blind: "no CPU quota in sight of this process, or node_exporter, which does not export it",
+    advice: "raise the quota, or accept it: the host itself may have cores to spare",
+    ..BLANK
+};

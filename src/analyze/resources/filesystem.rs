@@ -1,0 +1,17 @@
+//! Space of a file system.
+
+use super::{BLANK, Resource, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "filesystem",
+    title: "the file system at {device}",
+    utilization: &[utilization(
+        "filesystem_used_ratio",
+        0.97,
+        0.90,
+        "3 % left is critical (node-mixin NodeFilesystemAlmostOutOfSpace); near: a tenth left",
+    )],
+    blind: "no file system on a local device was sampled",
+    advice: "free or add space",
+    ..BLANK
+};

@@ -1,0 +1,17 @@
+//! Inodes of a file system.
+
+use super::{BLANK, Resource, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "inodes",
+    title: "the inodes of {device}",
+    utilization: &[utilization(
+        "inodes_used_ratio",
+        0.97,
+        0.90,
+        "3 % left is critical (node-mixin NodeFilesystemAlmostOutOfFiles); near: a tenth left",
+    )],
+    blind: "no file system with a fixed number of inodes was sampled",
+    advice: "delete small files, or make the file system anew with more inodes",
+    ..BLANK
+};

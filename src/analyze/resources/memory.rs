@@ -1,0 +1,50 @@
+//! Memory of the host.
+
+use super::{BLANK, Counts, Relation, Resource, errors, saturation, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "memory",
+    title: "memory",
+    utilization: &[utilization(
+        "memory_used_ratio",
+        0.94,
+        0.80,
+        "ceiling: what is not available; 6 % is where kernels begin to reclaim in earnest and our own reserve of 5 % stops the load. Near: within a fifth of it",
+    )],
+    saturation: &[
+        saturation(
+            "memory_psi_some",
+            0.10,
+            Counts::Alone,
+            "tasks wait for memory a tenth of the time; 0 when memory is merely used (measured)",
+        ),
+        saturation(
+            "swap_io",
+            50.0,
+            Counts::Near,
+            "sustained swapping (pmie memory.exhausted: 5 pages/s; tenfold, as cold pages move out without harm)",
+        ),
+        saturation(
+            "major_faults",
+            500.0,
+            Counts::AtLimit,
+            "node-mixin NodeMemoryMajorPagesFaults: 500/s",
+        ),
+    ],
+    errors: &[errors(
+        "oom_kills",
+        0.001,
+        Counts::Near,
+        "any kill; counts cgroup kills too, hence only near the host's limit",
+    )],
+    follows: &[Relation {
+        root: "memory-limit",
+        when: None,
+        why: "a cgroup that reclaims within its limit makes its tasks wait for memory, which the host's pressure counts",
+    }],
+    own: Some(("load_resident_bytes", "memory_used_bytes")),
+    vital: true,
+    blind: "memory use was not sampled",
+    advice: "more memory, or fewer or smaller processes; swap only delays it",
+    ..BLANK
+};

@@ -1,0 +1,139 @@
+//! The sentences of a verdict.
+
+use super::{
+    assess::{Assessment, Held},
+    outcome::{Cause, Data, Kind},
+};
+use crate::model::{
+    catalogue::{self, Class},
+    run::PhaseRecord,
+    time::Timestamp,
+    units::three_digits,
+};
+
+/// What a statement is made of.
+pub(super) struct Facts<'a> {
+    pub(super) node: &'a str,
+    pub(super) run_start: Timestamp,
+    pub(super) root: &'a Assessment,
+    pub(super) since: Option<Timestamp>,
+    pub(super) cause: Cause,
+    pub(super) others: &'a [&'a Assessment],
+}
+
+/// The verdict in one sentence, and one more for what else there was.
+pub(super) fn statement(facts: &Facts<'_>) -> String {
+    let root = facts.root;
+    let since = facts.since.map_or_else(String::new, |since| {
+        format!(
+            " from {} UTC (T+{} s)",
+            since.clock(),
+            three_digits(since.since(facts.run_start).max(0.0))
+        )
+    });
+    let was = match root.kind {
+        Kind::Saturated => "was saturated",
+        Kind::Full => "was fully used, and nothing waited for it yet,",
+        _ => "was near its limit",
+    };
+    let mut because: Vec<String> = Vec::new();
+    for class in [Class::Error, Class::Utilization, Class::Saturation] {
+        let strongest = root
+            .held
+            .iter()
+            .filter(|held| held.class == class && (held.met || class == Class::Utilization))
+            .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)));
+        because.extend(strongest.map(measured));
+    }
+    let mut text =
+        format!("On {}, {} {was}{since}: {}.", facts.node, root.title(), because.join("; "));
+    match facts.cause {
+        Cause::Foreign => text.push_str(" It was not this scenario's load."),
+        Cause::Mixed => text.push_str(" Only a part of it was this scenario's load."),
+        Cause::Scenario | Cause::Unknown => (),
+    }
+    if !facts.others.is_empty() {
+        let others: Vec<String> = facts
+            .others
+            .iter()
+            .map(|other| format!("{} ({})", other.title(), other.kind.name()))
+            .collect();
+        text.push_str(&format!(" At its limit at the same time: {}.", others.join(", ")));
+    }
+    text
+}
+
+/// `99.9 % of all cores' time spent working`.
+fn measured(held: &Held) -> String {
+    let Some(row) = catalogue::signal(held.criterion.signal) else {
+        return held.criterion.signal.to_owned();
+    };
+    // `share of …: 99 %` reads better as `99 % of …`.
+    match row.what.strip_prefix("share of ") {
+        Some(of) => format!("{} of {of}", row.unit.show(held.value)),
+        None => format!("{} {}", row.unit.show(held.value), row.what),
+    }
+}
+
+/// Why a resource is not the one.
+pub(super) fn clean_because(assessment: &Assessment) -> String {
+    let parts: Vec<String> = assessment
+        .held
+        .iter()
+        .filter_map(|held| {
+            let row = catalogue::signal(held.criterion.signal)?;
+            Some(format!("{} {}", row.name, row.unit.show(held.value)))
+        })
+        .collect();
+    if parts.is_empty() { "no signal of it was seen".to_owned() } else { parts.join(", ") }
+}
+
+/// Nothing is near its limit.
+pub(super) fn clean(node: &str, assessments: &[Assessment], loaded: bool) -> String {
+    let nearest = assessments
+        .iter()
+        .filter(|assessment| assessment.utilization.is_some() && assessment.resource.vital)
+        .max_by(|a, b| a.utilization.unwrap_or(0.0).total_cmp(&b.utilization.unwrap_or(0.0)));
+    let closest = nearest.map_or_else(String::new, |nearest| {
+        format!(
+            "; the closest was {} at {} % of its ceiling",
+            nearest.title(),
+            three_digits(nearest.utilization.unwrap_or(0.0) * 100.0)
+        )
+    });
+    let load = if loaded { "; the load did not reach this node's capacity" } else { "" };
+    format!("On {node}, no resource was near its limit{closest}{load}.")
+}
+
+/// Nothing is near its limit, but not everything was seen.
+pub(super) fn partly_blind(node: &str, blind: &[&Assessment]) -> String {
+    let list: Vec<String> = blind
+        .iter()
+        .map(|assessment| format!("{} ({})", assessment.resource.name, assessment.resource.blind))
+        .collect();
+    format!(
+        "On {node}, no observed resource was near its limit, but not all were observed: {}.",
+        list.join("; ")
+    )
+}
+
+/// Not enough samples.
+pub(super) fn too_few(node: &str, phase: &PhaseRecord, data: &Data) -> String {
+    format!(
+        "On {node}, phase {} cannot be judged: {} of {} samples are there, and {} are the least. Make the phase longer or sample more often.",
+        phase.label(),
+        data.samples,
+        data.expected,
+        super::assess::FEWEST_SAMPLES
+    )
+}
+
+/// What would limit next.
+pub(super) fn next(assessment: &Assessment, growth: f64) -> String {
+    format!(
+        "{} would be next, at about {} × this load: {} % of its ceiling now, if its use grows in proportion",
+        assessment.title(),
+        three_digits(growth),
+        three_digits(assessment.utilization.unwrap_or(0.0) * 100.0)
+    )
+}

@@ -1,0 +1,225 @@
+//! What the load did: the workers' journal as signals and as summaries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::outcome::{Latency, LoadOutcome};
+use crate::model::{
+    latency,
+    run::{Run, WorkerInterval},
+    series::{Point, Signal, SignalSet},
+    stats,
+    time::Timestamp,
+    units::{Unit, three_digits},
+};
+
+/// A difference between requested and achieved that is not worth a word.
+const CLOSE: f64 = 0.02;
+
+/// The workers' own signals (`load_…`) over the whole run.
+pub fn signals(run: &Run) -> SignalSet {
+    let mut moments: BTreeMap<Timestamp, Vec<&WorkerInterval>> = BTreeMap::new();
+    for interval in &run.workers {
+        moments.entry(interval.t).or_default().push(interval);
+    }
+    let interval_s = stats::median(
+        &moments.values().filter_map(|all| Some(all.first()?.seconds)).collect::<Vec<_>>(),
+    )
+    .unwrap_or(1.0);
+    let mut set =
+        SignalSet { times: moments.keys().copied().collect(), interval_s, ..SignalSet::default() };
+    let mut add = |name: &str, window_s: f64, points: Vec<Point>| {
+        if !points.is_empty() {
+            set.signals.insert(name.to_owned(), vec![Signal { device: None, points, window_s }]);
+        }
+    };
+    type Of = fn(&WorkerInterval) -> f64;
+    let rates: [(&str, Of); 4] = [
+        ("load_operations", |one| one.operations as f64),
+        ("load_bytes", |one| one.bytes as f64),
+        ("load_errors", |one| one.errors as f64),
+        ("load_cpu_cores", |one| one.cpu_s),
+    ];
+    for (name, of) in rates {
+        let points = moments.iter().map(|(t, all)| Point {
+            t: *t,
+            v: all.iter().map(|one| of(one) / one.seconds.max(1e-6)).sum(),
+        });
+        add(name, interval_s, points.collect());
+    }
+    let disk = moments.iter().filter_map(|(t, all)| {
+        let mut disk = all.iter().filter(|one| one.kind == "disk").peekable();
+        disk.peek()?;
+        Some(Point { t: *t, v: disk.map(|one| one.bytes as f64 / one.seconds.max(1e-6)).sum() })
+    });
+    add("load_disk_bytes", interval_s, disk.collect());
+    let resident = moments
+        .iter()
+        .map(|(t, all)| Point { t: *t, v: all.iter().map(|one| one.resident as f64).sum() });
+    add("load_resident_bytes", 0.0, resident.collect());
+    for (name, q) in [("load_latency_p50", 0.5), ("load_latency_p99", 0.99)] {
+        let points = moments.iter().filter_map(|(t, all)| {
+            let merged = merged(all)?;
+            Some(Point { t: *t, v: merged.value_at_quantile(q) as f64 / 1e9 })
+        });
+        add(name, interval_s, points.collect());
+    }
+    set
+}
+
+fn merged(all: &[&WorkerInterval]) -> Option<hdrhistogram::Histogram<u64>> {
+    let mut merged = latency::empty()?;
+    for histogram in all.iter().filter_map(|one| latency::decode(one.latency.as_deref()?)) {
+        merged.add(histogram).ok()?;
+    }
+    (!merged.is_empty()).then_some(merged)
+}
+
+/// Operations each second of a phase; `None` when nothing was counted.
+pub fn throughput(run: &Run, phase: usize) -> Option<f64> {
+    let mine: Vec<&WorkerInterval> = run.workers.iter().filter(|one| one.phase == phase).collect();
+    let seconds = covered(&mine)?;
+    Some(mine.iter().map(|one| one.operations as f64).sum::<f64>() / seconds)
+}
+
+/// Seconds that the intervals of the busiest worker cover.
+fn covered(intervals: &[&WorkerInterval]) -> Option<f64> {
+    let mut by_worker: BTreeMap<u32, f64> = BTreeMap::new();
+    for one in intervals {
+        *by_worker.entry(one.worker).or_default() += one.seconds;
+    }
+    by_worker.into_values().max_by(f64::total_cmp).filter(|seconds| *seconds > 0.0)
+}
+
+/// One summary a phase and load.
+pub(super) fn summaries(run: &Run) -> Vec<LoadOutcome> {
+    let keys: BTreeSet<(usize, usize)> =
+        run.workers.iter().map(|one| (one.phase, one.load)).collect();
+    keys.into_iter()
+        .filter_map(|(phase, load)| {
+            let mine: Vec<&WorkerInterval> =
+                run.workers.iter().filter(|one| (one.phase, one.load) == (phase, load)).collect();
+            summary(run, phase, &mine)
+        })
+        .collect()
+}
+
+fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutcome> {
+    let record = run.manifest.phases.get(index)?;
+    let first = mine.first()?;
+    let seconds = covered(mine)?;
+    let workers = mine.iter().map(|one| one.worker).collect::<BTreeSet<_>>().len();
+    let unit = unit(&first.unit);
+    // Of each worker for a share of a core, of all together for anything else.
+    let divisor = if unit == Unit::Ratio { workers as f64 } else { 1.0 };
+    let over_time = |of: &dyn Fn(&WorkerInterval) -> f64| {
+        mine.iter().map(|one| of(one) * one.seconds).sum::<f64>() / seconds / divisor
+    };
+    let achieved = match unit {
+        // Memory grows to its size and then stays: the most it held.
+        Unit::Bytes => peak(mine),
+        _ => over_time(&|one| one.achieved),
+    };
+    let requested = first.requested.map(|_| match unit {
+        Unit::Bytes => {
+            let mut each: BTreeMap<u32, f64> = BTreeMap::new();
+            for one in mine {
+                each.insert(one.worker, one.requested.unwrap_or(0.0));
+            }
+            each.into_values().sum()
+        }
+        _ => over_time(&|one| one.requested.unwrap_or(0.0)),
+    });
+    let sum = |of: fn(&WorkerInterval) -> f64| mine.iter().map(|one| of(one)).sum::<f64>();
+    let errors: u64 = mine.iter().map(|one| one.errors).sum();
+    let mut outcome = LoadOutcome {
+        phase: record.name.clone(),
+        level: record.level.as_ref().map(|level| level.value),
+        kind: first.kind.clone(),
+        workers,
+        requested,
+        achieved,
+        unit: unit.name(),
+        operations_per_s: sum(|one| one.operations as f64) / seconds,
+        bytes_per_s: sum(|one| one.bytes as f64) / seconds,
+        errors,
+        cpu_s: sum(|one| one.cpu_s),
+        latency: latencies(mine),
+        shortfall: None,
+        index,
+    };
+    outcome.shortfall = shortfall(run, index, &outcome, unit);
+    Some(outcome)
+}
+
+fn peak(mine: &[&WorkerInterval]) -> f64 {
+    let mut moments: BTreeMap<Timestamp, f64> = BTreeMap::new();
+    for one in mine {
+        *moments.entry(one.t).or_default() += one.achieved;
+    }
+    moments.into_values().max_by(f64::total_cmp).unwrap_or(0.0)
+}
+
+fn latencies(mine: &[&WorkerInterval]) -> Option<Latency> {
+    let merged = merged(mine)?;
+    let at = |q: f64| merged.value_at_quantile(q) as f64 / 1e9;
+    Some(Latency {
+        count: merged.len(),
+        p50_s: at(0.5),
+        p90_s: at(0.9),
+        p99_s: at(0.99),
+        p999_s: at(0.999),
+        max_s: merged.max() as f64 / 1e9,
+    })
+}
+
+/// What kept the load from what was asked, as far as it can be seen.
+fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Option<String> {
+    let requested = outcome.requested.filter(|requested| *requested > 0.0)?;
+    if outcome.achieved >= requested * (1.0 - CLOSE) {
+        return None;
+    }
+    let died = run
+        .events
+        .iter()
+        .filter(|event| event.kind == "worker" && event.phase == Some(index))
+        .count();
+    let why = if died > 0 {
+        let s = if died == 1 { "a worker" } else { "workers" };
+        format!("{s} ended early; see the events")
+    } else if unit == Unit::Ratio {
+        let cores = run
+            .nodes
+            .iter()
+            .find(|node| node.record.loaded)
+            .map_or(0, |node| node.record.host.cores_allowed);
+        let asked = requested * outcome.workers as f64;
+        if asked > f64::from(cores) + 0.01 {
+            format!(
+                "{} workers ask for {} cores, and there are {cores}",
+                outcome.workers,
+                three_digits(asked)
+            )
+        } else {
+            "others used the cores too, or the hypervisor withheld them".to_owned()
+        }
+    } else if unit == Unit::Bytes {
+        "the memory reserve was reached, the kernel refused more, or the phase was too short to touch it all"
+            .to_owned()
+    } else if outcome.errors > 0 {
+        format!("{} operations failed", outcome.errors)
+    } else {
+        "operations took longer than the rate allows".to_owned()
+    };
+    Some(format!(
+        "achieved {} of {} asked: {why}",
+        unit.show(outcome.achieved),
+        unit.show(requested)
+    ))
+}
+
+fn unit(name: &str) -> Unit {
+    [Unit::Ratio, Unit::Bytes, Unit::BytesPerSecond, Unit::PerSecond]
+        .into_iter()
+        .find(|unit| unit.name() == name)
+        .unwrap_or(Unit::Count)
+}
