@@ -1,0 +1,83 @@
+//! The command line: thin. Parses, dispatches, prints one error chain, and
+//! knows the exit codes.
+
+pub mod args;
+
+mod exit;
+mod list;
+mod live;
+mod output;
+mod report;
+mod run;
+mod scenario;
+mod stress;
+
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use exit::Exit;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    // A reader that went away (`| head`) is no reason to panic.
+    let called = env::args_os().next().unwrap_or_default();
+    if name_of(&called) == "stress" {
+        return stress_main();
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nobody can be told when the terminal is gone.
+            let _ = error.print();
+            return code.into();
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Report(args) => report::report(&args),
+        Command::List(args) => list::list(&args),
+        Command::Stress(args) => return stress::main("stressor stress", &args.options),
+        Command::Scenario(command) => scenario::scenario(&command),
+        Command::Completions { shell } => completions(shell),
+        Command::Man => man(),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::error(&failure.error);
+            failure.exit.into()
+        }
+    }
+}
+
+/// The drop-in alone.
+pub fn stress_main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let called = arguments.next().unwrap_or_else(|| OsString::from("stress"));
+    let options: Vec<OsString> = arguments.collect();
+    stress::main(&name_of(&called), &options)
+}
+
+fn name_of(called: &OsString) -> String {
+    Path::new(called)
+        .file_name()
+        .map_or_else(|| "stress".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one form for all commands")]
+fn completions(shell: clap_complete::Shell) -> Result<Exit, exit::Failure> {
+    let mut bytes = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "stressor", &mut bytes);
+    output::bytes(&bytes);
+    Ok(Exit::Done)
+}
+
+fn man() -> Result<Exit, exit::Failure> {
+    let mut bytes = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut bytes)?;
+    output::bytes(&bytes);
+    Ok(Exit::Done)
+}

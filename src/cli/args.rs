@@ -1,0 +1,186 @@
+//! The command line's types, nothing else.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Load a Linux machine, watch every resource, and name the one that gave out
+/// first.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stressor",
+    version,
+    about,
+    after_help = "EXAMPLES:\n  \
+        stressor run scenarios/cpu-100.toml\n  \
+        stressor run scenarios/cpu-100.toml --prometheus http://127.0.0.1:9090\n  \
+        stressor report latest --format html\n  \
+        stressor stress --cpu 2 --timeout 10s\n\n\
+        EXIT STATUS:\n  \
+        0 done · 1 failure · 2 usage or invalid scenario · 3 a threshold failed · 4 stopped by a guard\n  \
+        5 not valid enough (--strict) · 6 preflight refused · 130/143 interrupted, with a report"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Carry out a scenario and report what gave out first
+    Run(RunArgs),
+    /// Make the report of a run anew
+    Report(ReportArgs),
+    /// List runs, newest first
+    List(ListArgs),
+    /// The classic `stress`: same options
+    #[command(disable_help_flag = true)]
+    Stress(StressArgs),
+    /// Check, explain and list scenarios
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// Where runs are kept.
+#[derive(Debug, Args)]
+pub struct Reports {
+    /// Folder in which runs are kept
+    #[arg(
+        long = "reports-dir",
+        value_name = "DIR",
+        env = "STRESSOR_REPORTS_DIR",
+        default_value = "reports"
+    )]
+    pub reports: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Printed {
+    /// For people
+    Text,
+    /// One JSON document on stdout and nothing else there
+    Json,
+}
+
+/// `stressor run`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct RunArgs {
+    /// The scenario, a TOML file
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: PathBuf,
+    /// Name of the run [default: run-N with the next number]
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Read samples from this Prometheus instead of /proc
+    #[arg(long, value_name = "URL", env = "STRESSOR_PROMETHEUS")]
+    pub prometheus: Option<String>,
+    /// Replace a value of the scenario, such as phase.load.duration=5s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Attach a label to the run
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    pub tag: Vec<String>,
+    /// Say what would happen, and the worst case, without doing it
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// How the verdict is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Printed,
+    /// End with 5 when the data cannot carry a verdict
+    #[arg(long)]
+    pub strict: bool,
+    /// End with 3 when a resource was at its limit
+    #[arg(long)]
+    pub fail_on_saturation: bool,
+    /// Start although a safety limit would be crossed
+    #[arg(long = "unsafe")]
+    pub unsafe_limits: bool,
+    /// Print nothing but the verdict and errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print every event
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `stressor report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// run-42, a path, or `latest`
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// Formats to write: html, png, json, csv, junit, md; `json` alone is
+    /// printed [default: html,png,json]
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    pub format: Vec<String>,
+    /// Folder to write to [default: the run's]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// End with 5 when the data cannot carry a verdict
+    #[arg(long)]
+    pub strict: bool,
+    /// Print nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `stressor list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    pub reports: Reports,
+    /// How the list is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Printed,
+}
+
+/// `stressor stress`.
+#[derive(Debug, Args)]
+pub struct StressArgs {
+    /// Options of the classic stress
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<OsString>,
+}
+
+/// `stressor scenario`.
+#[derive(Debug, Subcommand)]
+pub enum ScenarioCommand {
+    /// Check scenarios; every error is shown with its place
+    Validate {
+        /// TOML files
+        #[arg(required = true, value_name = "SCENARIO")]
+        scenarios: Vec<PathBuf>,
+    },
+    /// Say what a scenario would do here, and its worst case
+    Explain {
+        /// A TOML file
+        #[arg(value_name = "SCENARIO")]
+        scenario: PathBuf,
+        /// Replace a value of the scenario
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
+    },
+    /// Print the JSON Schema of a scenario, for editors
+    Schema,
+    /// List the scenarios of a folder with their questions
+    List {
+        /// The folder
+        #[arg(default_value = "scenarios", value_name = "DIR")]
+        folder: PathBuf,
+    },
+}

@@ -1,0 +1,77 @@
+//! The only place that prints: results to stdout, everything else to stderr,
+//! colours only where they are seen.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Color, Style};
+
+const RED: Style = Style::new().bold().fg_color(Some(Color::Ansi(AnsiColor::Red)));
+const YELLOW: Style = Style::new().bold().fg_color(Some(Color::Ansi(AnsiColor::Yellow)));
+
+/// A result, with styles that vanish where the stream is no terminal or
+/// `NO_COLOR` is set. A reader that has gone away ends nothing.
+pub(super) fn text(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}
+
+/// A result as it is.
+pub(super) fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(bytes);
+    let _ = out.flush();
+}
+
+/// One line of progress.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// A warning: what happened, what it means, what to do.
+pub(super) fn warning(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{YELLOW}warning:{YELLOW:#} {text}");
+}
+
+/// An error with its chain of causes, once.
+pub(super) fn error(error: &anyhow::Error) {
+    let text = format!("{error:#}");
+    // A scenario's diagnostics begin with the word themselves.
+    match text.strip_prefix("error: ") {
+        Some(rest) => {
+            let rest = rest.replace("\nerror: ", &format!("\n{RED}error:{RED:#} "));
+            let _ = writeln!(anstream::stderr().lock(), "{RED}error:{RED:#} {rest}");
+        }
+        None => {
+            let _ = writeln!(anstream::stderr().lock(), "{RED}error:{RED:#} {text}");
+        }
+    }
+}
+
+/// Raw characters to the terminal on stderr.
+pub(super) fn terminal(text: &str) {
+    let mut err = anstream::stderr().lock();
+    let _ = err.write_all(text.as_bytes());
+    let _ = err.flush();
+}
+
+/// Whether stderr is a terminal on which lines may be drawn over.
+pub(super) fn stderr_is_terminal() -> bool {
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !dumb
+}
+
+/// Columns of the terminal; 100 where there is none.
+pub(super) fn columns() -> usize {
+    terminal_columns().unwrap_or(100)
+}
+
+#[expect(unsafe_code, reason = "asking for a terminal's size is an ioctl")]
+fn terminal_columns() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    [libc::STDOUT_FILENO, libc::STDERR_FILENO].into_iter().find_map(|fd| {
+        // SAFETY: TIOCGWINSZ fills the struct it is given, which lives here.
+        let answer = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &raw mut size) };
+        (answer == 0 && size.ws_col > 0).then_some(usize::from(size.ws_col))
+    })
+}

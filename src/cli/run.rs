@@ -1,0 +1,136 @@
+//! `stressor run`.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context as _, anyhow};
+
+use super::{
+    args::{Printed, RunArgs},
+    exit::{Exit, Failure},
+    live::Display,
+    output,
+};
+use crate::{
+    analyze::{
+        self,
+        outcome::{Analysis, Kind},
+    },
+    host::Roots,
+    load::preflight,
+    model::run::State,
+    report::{self, Format},
+    run::{Options, conduct},
+    scenario::{self, explain},
+    store::{self, folder::RunFolder},
+};
+
+pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let text = fs::read_to_string(&args.scenario)
+        .with_context(|| format!("cannot read the scenario {}", args.scenario.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut overrides = args.set.clone();
+    if let Some(url) = &args.prometheus {
+        overrides.push(format!("telemetry.prometheus=\"{url}\""));
+    }
+    let plan = scenario::parse(&args.scenario.display().to_string(), &text, &overrides)?;
+    let roots = Roots::default();
+    if args.dry_run {
+        return dry_run(&plan, &roots, args.unsafe_limits);
+    }
+    let options = Options {
+        reports: args.reports.reports.clone(),
+        name: args.name.clone(),
+        scenario_text: text,
+        overrides,
+        tags: tags(&args.tag)?,
+        roots,
+        unsafe_limits: args.unsafe_limits,
+    };
+    let mut display = Display::new(args.quiet, args.verbose);
+    let outcome = conduct(&plan, &options, &mut |update| display.show(&update))?;
+    display.clear();
+    let run = store::read::run(&outcome.folder)?;
+    let analysis = analyze::analyze(&run);
+    for format in [Format::Html, Format::Png, Format::Json] {
+        let bytes = report::render(&run, &analysis, format)?;
+        outcome.folder.replace(format.file_name(), &bytes)?;
+    }
+    print(args, &run, &analysis, &outcome.folder)?;
+    Ok(match outcome.state {
+        State::Interrupted => {
+            let signal = outcome.signal.map_or(2, |signal| signal as i32);
+            Exit::Signal(u8::try_from(signal).unwrap_or(2))
+        }
+        State::Aborted => Exit::Aborted,
+        State::Failed | State::Running => Exit::Failed,
+        State::Complete => judged(args, &analysis),
+    })
+}
+
+/// The exit code of a run that took place as planned.
+fn judged(args: &RunArgs, analysis: &Analysis) -> Exit {
+    let at_limit = analysis
+        .overall
+        .as_ref()
+        .is_some_and(|overall| matches!(overall.kind, Kind::Saturated | Kind::Full));
+    if analysis.thresholds.iter().any(|gate| !gate.ok) || (args.fail_on_saturation && at_limit) {
+        Exit::Threshold
+    } else if args.strict && !analysis.validity.ok {
+        Exit::Invalid
+    } else {
+        Exit::Done
+    }
+}
+
+fn dry_run(
+    plan: &scenario::plan::Plan,
+    roots: &Roots,
+    unsafe_limits: bool,
+) -> Result<Exit, Failure> {
+    let cores = crate::host::allowed_cores();
+    output::text(&explain::plan(plan, preflight::machine(roots, &cores)));
+    output::text("\n");
+    let found = preflight::check(plan, roots, &cores, unsafe_limits);
+    for note in &found.notes {
+        output::warning(note);
+    }
+    if found.refusals.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(Exit::Refused, anyhow!(found.refusals.join("\n"))))
+}
+
+fn print(
+    args: &RunArgs,
+    run: &crate::model::run::Run,
+    analysis: &Analysis,
+    folder: &RunFolder,
+) -> Result<(), Failure> {
+    match args.format {
+        Printed::Json => output::bytes(&report::render(run, analysis, Format::Json)?),
+        Printed::Text => {
+            output::text(&report::terminal::render(run, analysis, output::columns()));
+            output::text(&format!(
+                "\n{}: report.html, report.png, verdict.json\n",
+                folder.path().display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    given
+        .iter()
+        .map(|tag| {
+            tag.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(
+                || {
+                    Failure::new(
+                        Exit::Usage,
+                        anyhow!("--tag {tag:?} has no `=`: write --tag key=value"),
+                    )
+                },
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,99 @@
+//! `stressor scenario`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+
+use super::{
+    args::ScenarioCommand,
+    exit::{Exit, Failure},
+    output,
+};
+use crate::{
+    host::{Roots, allowed_cores},
+    load::preflight,
+    model::units::show_duration,
+    scenario::{self, explain, plan::Plan, schema},
+};
+
+pub(super) fn scenario(command: &ScenarioCommand) -> Result<Exit, Failure> {
+    match command {
+        ScenarioCommand::Validate { scenarios } => validate(scenarios),
+        ScenarioCommand::Explain { scenario, set } => {
+            let plan = read(scenario, set)?;
+            let machine = preflight::machine(&Roots::default(), &allowed_cores());
+            output::text(&format!("{}\n", explain::plan(&plan, machine)));
+            Ok(Exit::Done)
+        }
+        ScenarioCommand::Schema => {
+            let text = serde_json::to_string_pretty(&schema::schema())
+                .map_err(|error| Failure::new(Exit::Failed, error))?;
+            output::bytes(format!("{text}\n").as_bytes());
+            Ok(Exit::Done)
+        }
+        ScenarioCommand::List { folder } => list(folder),
+    }
+}
+
+fn read(path: &Path, set: &[String]) -> Result<Plan, Failure> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scenario {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(scenario::parse(&path.display().to_string(), &text, set)?)
+}
+
+fn validate(paths: &[PathBuf]) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
+    for path in paths {
+        match read(path, &[]) {
+            Ok(plan) => output::text(&format!(
+                "{}: valid, {} phases, {}\n",
+                path.display(),
+                plan.phases.len(),
+                show_duration(plan.duration())
+            )),
+            Err(failure) => {
+                output::error(&failure.error);
+                exit = Exit::Usage;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn list(folder: &Path) -> Result<Exit, Failure> {
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("cannot read the folder {}", folder.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Failure::new(
+            Exit::Usage,
+            anyhow!("{} has no scenario (*.toml)", folder.display()),
+        ));
+    }
+    for path in paths {
+        let line = match read(&path, &[]) {
+            Ok(plan) => format!(
+                "{:<36} {:>7}  {}\n",
+                path.display().to_string(),
+                show_duration(plan.duration()),
+                plan.description
+            ),
+            Err(_) => format!(
+                "{:<36} invalid: see `stressor scenario validate`\n",
+                path.display().to_string()
+            ),
+        };
+        output::text(&line);
+    }
+    Ok(Exit::Done)
+}

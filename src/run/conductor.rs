@@ -1,0 +1,537 @@
+//! Takes a plan through its phases on a monotonic clock, and writes down what
+//! happened as it happens.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use crossbeam::channel::{Receiver, never, select, tick};
+use nix::sys::signal::Signal;
+
+use super::{
+    guards::Guards,
+    live::{Live, Newest, Update},
+    nodes::{self, Nodes},
+    progress,
+    sampling::Sampling,
+    scraping::{News, Scraping},
+    signals,
+};
+use crate::{
+    host::{Roots, clock::Clock},
+    load::{
+        Exit, Loader, loader,
+        preflight::{self, Preflight},
+    },
+    model::{
+        run::{Event, Manifest, PhaseRecord, RUN_SCHEMA, State},
+        series::Snapshot,
+        time::Timestamp,
+        units::show_bytes,
+    },
+    scenario::{
+        explain::{self, Machine},
+        plan::{PhasePlan, Plan},
+    },
+    store::{self, folder::RunFolder, journal::Journal, names},
+    telemetry::proc::Sampler,
+};
+
+/// How often the user is shown the state of the run.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+/// How long workers may take to set up: laying down files takes a while.
+const SETUP_PATIENCE: Duration = Duration::from_secs(120);
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where runs are kept.
+    pub reports: PathBuf,
+    /// The run's name; `run-N` without one.
+    pub name: Option<String>,
+    /// The scenario as given.
+    pub scenario_text: String,
+    /// `--set` values.
+    pub overrides: Vec<String>,
+    /// Free labels.
+    pub tags: std::collections::BTreeMap<String, String>,
+    /// Where /proc and /sys are.
+    pub roots: Roots,
+    /// Start although a safety limit would be crossed.
+    pub unsafe_limits: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Where it is kept.
+    pub folder: RunFolder,
+    /// How far it came.
+    pub state: State,
+    /// The signal that ended it.
+    pub signal: Option<Signal>,
+}
+
+/// Why a run could not take place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that must hold before a start does not.
+    #[error("{}", .0.join("\n"))]
+    Refused(Vec<String>),
+    /// The nodes could not be found.
+    #[error(transparent)]
+    Nodes(#[from] nodes::Error),
+    /// The load failed.
+    #[error(transparent)]
+    Load(#[from] loader::Error),
+    /// The run could not be kept.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A journal could not be written.
+    #[error("the journal of the run cannot be written")]
+    Journal(#[source] std::io::Error),
+}
+
+/// Carry out a plan. The caller must have one thread.
+///
+/// # Errors
+/// When the run cannot start, or its folder cannot be written. A run that
+/// started leaves its folder in any case.
+pub fn conduct(
+    plan: &Plan,
+    options: &Options,
+    show: &mut dyn FnMut(Update),
+) -> Result<Outcome, Error> {
+    let cores = crate::host::allowed_cores();
+    let found = preflight::check(plan, &options.roots, &cores, options.unsafe_limits);
+    if !found.refusals.is_empty() {
+        return Err(Error::Refused(found.refusals));
+    }
+    let machine = preflight::machine(&options.roots, &cores);
+    let reserve = reserve(options);
+    // Before anything makes a thread: see `Loader::new`.
+    let loader = Loader::new(plan, machine.cores, reserve)?;
+    let ending = signals::listen();
+    // The run must survive what it does to the machine; the workers go first.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
+    show(Update::Line(explain::worst_case_line(plan, machine)));
+    let nodes = nodes::resolve(plan, &options.roots)?;
+    let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
+    folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
+    let clock = Clock::start();
+    let manifest = manifest(plan, options, &folder, &nodes, &found, clock.now());
+    folder.write_manifest(&manifest)?;
+    for note in &manifest.notes {
+        show(Update::Warning(note.clone()));
+    }
+    let sampler = Sampler::new(options.roots.clone(), clock);
+    let sampling = Sampling::start(sampler, plan.telemetry.interval);
+    let scraping = nodes.source.map(|source| Scraping::start(source, manifest.start, clock));
+    let mut conductor = Conductor {
+        plan,
+        machine,
+        clock,
+        loader,
+        journal: Journal::create(&folder)?,
+        folder,
+        manifest,
+        snapshots: sampling.snapshots.clone(),
+        sampling: Some(sampling),
+        scraping,
+        ending,
+        guards: Guards::new(&plan.aborts),
+        newest: Newest::default(),
+        achieved: String::new(),
+        load_readings: Vec::new(),
+        show,
+    };
+    let stop = conductor.phases();
+    conductor.finish(stop)
+}
+
+/// Bytes of the host's memory that workers must leave.
+fn reserve(options: &Options) -> u64 {
+    if options.unsafe_limits {
+        return 0;
+    }
+    let groups = crate::host::cgroup::Groups::default();
+    crate::host::memory::Memory::read(&options.roots, &groups)
+        .map_or(0, crate::host::memory::Memory::reserve)
+}
+
+fn manifest(
+    plan: &Plan,
+    options: &Options,
+    folder: &RunFolder,
+    nodes: &Nodes,
+    preflight: &Preflight,
+    start: Timestamp,
+) -> Manifest {
+    let mut notes = preflight.notes.clone();
+    notes.extend(nodes.notes.iter().cloned());
+    Manifest {
+        schema: RUN_SCHEMA,
+        id: folder.id(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        state: State::Running,
+        recovered: false,
+        start,
+        end: None,
+        scenario: plan.name.clone(),
+        description: plan.description.clone(),
+        overrides: options.overrides.clone(),
+        phases: Vec::new(),
+        nodes: nodes.records.clone(),
+        telemetry: nodes.telemetry.clone(),
+        tags: options.tags.clone(),
+        notes,
+        stopped: None,
+    }
+}
+
+/// Why the phases ended.
+enum Stop {
+    /// All took place.
+    Planned,
+    /// A signal came.
+    Signal(Signal),
+    /// An abort condition held.
+    Guard(String),
+    /// The load failed.
+    Failure(String),
+}
+
+struct Conductor<'a> {
+    plan: &'a Plan,
+    machine: Machine,
+    clock: Clock,
+    loader: Loader,
+    journal: Journal,
+    folder: RunFolder,
+    manifest: Manifest,
+    snapshots: Receiver<Snapshot>,
+    sampling: Option<Sampling>,
+    scraping: Option<Scraping>,
+    ending: Receiver<Signal>,
+    guards: Guards,
+    newest: Newest,
+    achieved: String,
+    load_readings: Vec<super::guards::Reading>,
+    show: &'a mut dyn FnMut(Update),
+}
+
+impl Conductor<'_> {
+    fn phases(&mut self) -> Stop {
+        let plan = self.plan;
+        for (index, phase) in plan.phases.iter().enumerate() {
+            match self.phase(index, phase) {
+                Stop::Planned => (),
+                stop => return stop,
+            }
+        }
+        Stop::Planned
+    }
+
+    fn phase(&mut self, index: usize, phase: &PhasePlan) -> Stop {
+        let ending = self.ending.clone();
+        let mut interrupted = None;
+        let started = self.loader.start(index, SETUP_PATIENCE, || {
+            interrupted = ending.try_recv().ok();
+            interrupted.is_some()
+        });
+        let exits = match started {
+            Ok(exits) => exits,
+            Err(error) => return Stop::Failure(error.to_string()),
+        };
+        let started = Instant::now();
+        let start = self.clock.at(started);
+        self.manifest.phases.push(PhaseRecord {
+            name: phase.name.clone(),
+            level: phase.level.clone(),
+            start,
+            end: None,
+            planned_s: phase.duration.as_secs_f64(),
+            loads: phase.loads.iter().map(|load| explain::load(load, Some(self.machine))).collect(),
+        });
+        let label = self.manifest.phases.last().map(PhaseRecord::label).unwrap_or_default();
+        self.event("phase", format!("phase {label} begins"), Some(index));
+        self.save();
+        self.worker_exits(&exits, index);
+        for (worker, errno) in self.loader.refused().to_vec() {
+            let text = format!("worker {worker} could not be started: {errno}");
+            self.warn("worker", text, Some(index));
+        }
+        let stop = match interrupted {
+            Some(signal) => Stop::Signal(signal),
+            None => self.hold(index, phase, started, &label),
+        };
+        // The last counts, before the workers go.
+        let stopped = Instant::now();
+        let end = self.clock.at(stopped);
+        match self.loader.stop() {
+            Ok(0) => (),
+            Ok(stuck) => {
+                let text = format!(
+                    "{stuck} workers were killed but are stuck in the kernel (a hanging disk?)"
+                );
+                self.warn("worker", text, Some(index));
+            }
+            Err(error) => {
+                self.close_phase(end, &label, index);
+                return Stop::Failure(error.to_string());
+            }
+        }
+        self.close_phase(end, &label, index);
+        stop
+    }
+
+    fn close_phase(&mut self, end: Timestamp, label: &str, index: usize) {
+        if let Some(record) = self.manifest.phases.last_mut() {
+            record.end = Some(end);
+        }
+        self.event("phase", format!("phase {label} ends"), Some(index));
+        self.save();
+    }
+
+    /// Hold a phase until its time is over or something stops it.
+    fn hold(&mut self, index: usize, phase: &PhasePlan, started: Instant, label: &str) -> Stop {
+        let deadline = started + phase.duration;
+        let ticks = tick(SHOW_EVERY.min(self.plan.telemetry.interval));
+        let mut counted = started;
+        let mut shown = started;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.count(index, phase, &mut counted);
+                return Stop::Planned;
+            }
+            let snapshots = self.snapshots.clone();
+            let ending = self.ending.clone();
+            let news = self.scraping.as_ref().map_or_else(never, |scraping| scraping.news.clone());
+            select! {
+                recv(ending) -> signal => {
+                    if let Ok(signal) = signal {
+                        self.count(index, phase, &mut counted);
+                        return Stop::Signal(signal);
+                    }
+                }
+                recv(snapshots) -> snapshot => {
+                    if let Ok(snapshot) = snapshot {
+                        self.sample(snapshot);
+                        self.count(index, phase, &mut counted);
+                        if let Some(reason) = self.check_guards() {
+                            return Stop::Guard(reason);
+                        }
+                    }
+                }
+                recv(news) -> news => {
+                    if let Ok(news) = news {
+                        self.take_news(news);
+                    }
+                }
+                recv(ticks) -> _ => (),
+                default(left) => (),
+            }
+            match self.loader.exits() {
+                Ok(exits) => self.worker_exits(&exits, index),
+                Err(error) => {
+                    self.count(index, phase, &mut counted);
+                    return Stop::Failure(error.to_string());
+                }
+            }
+            let now = Instant::now();
+            if now.duration_since(shown) >= SHOW_EVERY {
+                shown = now;
+                self.show_live(index, started, deadline, label);
+            }
+        }
+    }
+
+    fn sample(&mut self, snapshot: Snapshot) {
+        self.journal.sample(&snapshot);
+        self.newest.push(snapshot);
+    }
+
+    /// Write down what the workers did since the last time.
+    fn count(&mut self, index: usize, phase: &PhasePlan, counted: &mut Instant) {
+        if phase.loads.is_empty() {
+            self.achieved.clear();
+            self.load_readings.clear();
+            return;
+        }
+        let now = Instant::now();
+        let took = now.duration_since(*counted);
+        // Ratios over a sliver of time say nothing.
+        if took < Duration::from_millis(20) {
+            return;
+        }
+        *counted = now;
+        let done = self.loader.progress();
+        let t = self.clock.at(now);
+        for interval in progress::intervals(&done, &phase.loads, index, t, took) {
+            self.journal.worker(&interval);
+        }
+        self.load_readings = progress::readings(&done, took);
+        self.achieved = progress::in_words(&done, &phase.loads, took);
+    }
+
+    fn check_guards(&mut self) -> Option<String> {
+        let now = self.newest.t()?;
+        let mut readings = self.newest.readings().to_vec();
+        readings.extend(self.load_readings.iter().cloned());
+        self.guards.check(now, &readings)
+    }
+
+    fn worker_exits(&mut self, exits: &[Exit], index: usize) {
+        for exit in exits {
+            let text = exit_in_words(exit);
+            self.warn("worker", text, Some(index));
+        }
+    }
+
+    fn take_news(&mut self, news: News) {
+        match news {
+            News::Pieces(pieces) => {
+                for piece in pieces {
+                    self.journal.signal(piece.name, &piece.instance, &piece.signal);
+                }
+            }
+            News::Note(text) => {
+                if !self.manifest.notes.contains(&text) {
+                    self.manifest.notes.push(text.clone());
+                }
+                self.warn("telemetry", text, None);
+            }
+        }
+    }
+
+    fn show_live(&mut self, index: usize, started: Instant, deadline: Instant, label: &str) {
+        let now = Instant::now();
+        let left = deadline.saturating_duration_since(now);
+        let later: Duration =
+            self.plan.phases.iter().skip(index + 1).map(|phase| phase.duration).sum();
+        let (all, alive) = self.loader.count();
+        let live = Live {
+            run: self.manifest.id.clone(),
+            phase: label.to_owned(),
+            number: index + 1,
+            of: self.plan.phases.len(),
+            elapsed_s: now.duration_since(started).as_secs_f64(),
+            left_s: left.as_secs_f64(),
+            run_left_s: (left + later).as_secs_f64(),
+            workers: (alive, all),
+            resources: self.newest.resources(),
+            achieved: self.achieved.clone(),
+        };
+        (self.show)(Update::Live(live));
+    }
+
+    /// Bring the run to its end: last samples, late scrapes, the manifest.
+    fn finish(mut self, stop: Stop) -> Result<Outcome, Error> {
+        let signal = match &stop {
+            Stop::Signal(signal) => Some(*signal),
+            _ => None,
+        };
+        let (state, reason) = match stop {
+            Stop::Planned => (State::Complete, None),
+            Stop::Signal(signal) => {
+                (State::Interrupted, Some(format!("stopped by {}", signal.as_str())))
+            }
+            Stop::Guard(reason) => (State::Aborted, Some(reason)),
+            Stop::Failure(reason) => (State::Failed, Some(reason)),
+        };
+        if let Some(reason) = &reason {
+            self.warn("stop", format!("the run stops: {reason}"), None);
+        }
+        let end = self.clock.now();
+        self.manifest.end = Some(end);
+        // One sample after the end closes the last interval.
+        if let Ok(snapshot) = self.snapshots.recv_timeout(self.plan.telemetry.interval) {
+            self.sample(snapshot);
+        }
+        drop(self.sampling.take());
+        self.late_scrapes(end);
+        let drift = self.clock.drift_s();
+        if drift.abs() > 0.5 {
+            self.manifest.notes.push(format!(
+                "the system clock was moved by {drift:.1} s during the run; times are those of the clock at its start"
+            ));
+        }
+        self.manifest.state = state;
+        self.manifest.stopped = reason;
+        let Self { journal, folder, manifest, loader, .. } = self;
+        drop(loader);
+        let closed = journal.close();
+        folder.write_manifest(&manifest)?;
+        closed.map_err(Error::Journal)?;
+        Ok(Outcome { folder, state, signal })
+    }
+
+    /// Wait for what Prometheus still has to tell. A signal ends the waiting.
+    fn late_scrapes(&mut self, end: Timestamp) {
+        let Some(mut scraping) = self.scraping.take() else { return };
+        (self.show)(Update::Line("waiting for the last scrapes to reach Prometheus".to_owned()));
+        scraping.finish(end);
+        let news = scraping.news.clone();
+        loop {
+            select! {
+                recv(news) -> one => match one {
+                    Ok(one) => self.take_news(one),
+                    Err(_) => return,
+                },
+                recv(self.ending) -> _ => {
+                    self.take_news(News::Note(
+                        "interrupted before the last scrapes reached Prometheus".to_owned(),
+                    ));
+                    return;
+                },
+                default(Duration::from_millis(100)) => if scraping.is_done() && news.is_empty() {
+                    return;
+                },
+            }
+        }
+    }
+
+    fn warn(&mut self, kind: &str, text: String, phase: Option<usize>) {
+        (self.show)(Update::Warning(text.clone()));
+        self.event(kind, text, phase);
+    }
+
+    fn event(&self, kind: &str, text: String, phase: Option<usize>) {
+        self.journal.event(&Event { t: self.clock.now(), kind: kind.to_owned(), text, phase });
+    }
+
+    /// Keep the manifest up to date. A failure here shows again at the end.
+    fn save(&mut self) {
+        if let Err(error) = self.folder.write_manifest(&self.manifest) {
+            (self.show)(Update::Warning(error.to_string()));
+        }
+    }
+}
+
+/// `worker 3 was killed by SIGKILL, most likely for memory, at 61 MiB`.
+fn exit_in_words(exit: &Exit) -> String {
+    let held = if exit.resident > 0 {
+        format!(" while it held {}", show_bytes(exit.resident as f64))
+    } else {
+        String::new()
+    };
+    match Signal::try_from(exit.signal) {
+        Ok(Signal::SIGKILL) if exit.resident > 0 => {
+            format!(
+                "worker {} was killed{held}: out of memory, unless someone else sent SIGKILL",
+                exit.worker
+            )
+        }
+        Ok(signal) => format!("worker {} was killed by {}{held}", exit.worker, signal.as_str()),
+        Err(_) => {
+            let why = if exit.errno == 0 {
+                format!("code {}", exit.code)
+            } else {
+                std::io::Error::from_raw_os_error(exit.errno).to_string()
+            };
+            format!("worker {} failed {}: {why}", exit.worker, exit.stage.words())
+        }
+    }
+}

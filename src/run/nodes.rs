@@ -1,0 +1,189 @@
+//! Which nodes a plan means, and where each one's samples come from.
+
+use std::time::Duration;
+
+use crate::{
+    host::{Roots, facts},
+    model::run::{HostFacts, NodeRecord, SourceKind},
+    scenario::plan::Plan,
+    telemetry::prometheus::{
+        client::{self, Client},
+        source::{self, Source, Unknown},
+    },
+};
+
+/// Why a plan's nodes cannot be watched or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A node is not this machine and there is no Prometheus.
+    #[error(
+        "node {name:?} is not this machine ({hostname}) and the embedded sampler sees only this one: set [telemetry] prometheus, or call the node \"local\""
+    )]
+    OutOfSight {
+        /// The node.
+        name: String,
+        /// This machine.
+        hostname: String,
+    },
+    /// There is load, and no node to carry it.
+    #[error(
+        "no [[node]] is this machine ({hostname}), so nothing would carry the load: call one \"local\" or {hostname:?}, or leave [[node]] out"
+    )]
+    NoneLocal {
+        /// This machine.
+        hostname: String,
+    },
+    /// The client could not be made.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// A node is not among the targets.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// The runtime could not be made.
+    #[error("no asynchronous runtime can be made")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// The nodes of a run.
+#[derive(Debug)]
+pub struct Nodes {
+    /// Their records, in the scenario's order.
+    pub records: Vec<NodeRecord>,
+    /// The Prometheus to read, when there is one.
+    pub source: Option<Source>,
+    /// Where samples come from, without secrets.
+    pub telemetry: Vec<String>,
+    /// What the reader of the report must know.
+    pub notes: Vec<String>,
+}
+
+/// Find the plan's nodes. Talks to the Prometheus, if the plan names one.
+///
+/// # Errors
+/// When a node cannot be found or watched, or nothing would carry the load.
+pub fn resolve(plan: &Plan, roots: &Roots) -> Result<Nodes, Error> {
+    let facts = facts::read(roots);
+    match &plan.telemetry.prometheus {
+        None => embedded(plan, facts),
+        Some(url) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(Error::Runtime)?;
+            runtime.block_on(prometheus(plan, url, facts))
+        }
+    }
+}
+
+fn is_loaded(plan: &Plan) -> bool {
+    plan.phases.iter().any(|phase| !phase.loads.is_empty())
+}
+
+fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
+    let names: Vec<String> = if plan.nodes.is_empty() {
+        vec!["local".to_owned()]
+    } else {
+        plan.nodes.iter().map(|node| node.name.clone()).collect()
+    };
+    let interval_s = plan.telemetry.interval.as_secs_f64();
+    let mut records = Vec::new();
+    for name in names {
+        if name != "local" && name != host.hostname && !plan.nodes.is_empty() {
+            return Err(Error::OutOfSight { name, hostname: host.hostname });
+        }
+        records.push(NodeRecord {
+            name,
+            instance: None,
+            source: SourceKind::Embedded,
+            loaded: is_loaded(plan),
+            interval_s,
+            window_s: interval_s,
+            host: host.clone(),
+        });
+    }
+    Ok(Nodes {
+        records,
+        source: None,
+        telemetry: vec!["embedded sampler (/proc, /sys)".to_owned()],
+        notes: Vec::new(),
+    })
+}
+
+async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Error> {
+    let client = Client::new(url, &plan.telemetry)?;
+    let job = plan.telemetry.job.as_deref();
+    let candidates = source::candidates(&client, job).await?;
+    let mut chosen = Vec::new();
+    if plan.nodes.is_empty() {
+        let candidate = source::this_machine(&candidates, &host.hostname, client.base())?;
+        chosen.push(("local".to_owned(), candidate, true));
+    } else {
+        for node in &plan.nodes {
+            let instance = node.instance.as_deref();
+            let local = node.name == "local" || node.name == host.hostname;
+            let candidate = if node.name == "local" && instance.is_none() {
+                source::this_machine(&candidates, &host.hostname, client.base())?
+            } else {
+                source::named(&candidates, &node.name, instance, client.base())?
+            };
+            let local = local || candidate.nodename == host.hostname;
+            chosen.push((node.name.clone(), candidate, local));
+        }
+    }
+    if is_loaded(plan) && !chosen.iter().any(|(_, _, local)| *local) {
+        return Err(Error::NoneLocal { hostname: host.hostname });
+    }
+    let instances: Vec<String> =
+        chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
+    let told = source::scrape_interval(&client, &instances).await?;
+    let source = Source::new(client, &instances, job, told);
+    let mut notes = Vec::new();
+    if told.is_none() {
+        notes.push(format!(
+            "the scrape interval could not be read from Prometheus; {} s is assumed",
+            source.interval_s
+        ));
+    }
+    notes.extend(too_short(plan, source.interval_s, source.window_s));
+    let records = chosen
+        .into_iter()
+        .map(|(name, candidate, local)| NodeRecord {
+            name,
+            instance: Some(candidate.instance),
+            source: SourceKind::Prometheus,
+            loaded: local && is_loaded(plan),
+            interval_s: source.interval_s,
+            window_s: source.window_s,
+            host: if local {
+                host.clone()
+            } else {
+                HostFacts {
+                    hostname: candidate.nodename,
+                    kernel: candidate.release,
+                    ..HostFacts::default()
+                }
+            },
+        })
+        .collect();
+    let telemetry = vec![format!("Prometheus at {}", source.base())];
+    Ok(Nodes { records, source: Some(source), telemetry, notes })
+}
+
+/// A phase shorter than the rate window and one scrape shows less than its
+/// load: at 15 s scrapes, 20 s of full load read as 44 %.
+fn too_short(plan: &Plan, interval_s: f64, window_s: f64) -> Option<String> {
+    let least = Duration::from_secs_f64(window_s + interval_s);
+    let short: Vec<&str> = plan
+        .phases
+        .iter()
+        .filter(|phase| phase.duration < least)
+        .map(|phase| phase.name.as_str())
+        .collect();
+    (!short.is_empty()).then(|| {
+        format!(
+            "with a scrape every {interval_s} s a phase must last {} to be seen whole; too short: {}. Make it longer, or scrape more often",
+            crate::model::units::show_duration(least),
+            short.join(", ")
+        )
+    })
+}

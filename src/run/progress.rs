@@ -1,0 +1,126 @@
+//! Worker counters as journal lines, and the load in one line of words.
+
+use std::time::Duration;
+
+use crate::{
+    load::loader::Progress,
+    model::{
+        latency,
+        run::WorkerInterval,
+        time::Timestamp,
+        units::{Unit, short_count, show_bytes, three_digits},
+    },
+    run::guards::Reading,
+    scenario::plan::{LoadPlan, Work},
+};
+
+/// What the scenario asks of a worker and what it did, in one unit.
+fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64>, f64, Unit) {
+    let per_second = |count: u64| count as f64 / seconds;
+    match work {
+        Work::Cpu { load, .. } => (Some(*load), progress.cpu.as_secs_f64() / seconds, Unit::Ratio),
+        Work::Memory(_) => {
+            (Some(progress.target_bytes as f64), progress.resident as f64, Unit::Bytes)
+        }
+        Work::Sync { rate } => (*rate, per_second(progress.operations), Unit::PerSecond),
+        Work::Disk(work) => match work.rate {
+            Some(rate) => (Some(rate), per_second(progress.operations), Unit::PerSecond),
+            None => (None, per_second(progress.bytes), Unit::BytesPerSecond),
+        },
+    }
+}
+
+/// One journal line a worker.
+pub(super) fn intervals(
+    progress: &[Progress],
+    loads: &[LoadPlan],
+    phase: usize,
+    t: Timestamp,
+    took: Duration,
+) -> Vec<WorkerInterval> {
+    let seconds = took.as_secs_f64().max(1e-6);
+    progress
+        .iter()
+        .filter_map(|one| {
+            let work = &loads.get(one.load)?.work;
+            let (requested, achieved, unit) = asked_and_done(work, one, seconds);
+            Some(WorkerInterval {
+                t,
+                seconds,
+                phase,
+                worker: one.worker,
+                load: one.load,
+                kind: work.kind().to_owned(),
+                requested,
+                achieved,
+                unit: unit.name().to_owned(),
+                operations: one.operations,
+                bytes: one.bytes,
+                errors: one.errors,
+                cpu_s: one.cpu.as_secs_f64(),
+                resident: one.resident,
+                latency: one.latency.as_ref().and_then(latency::encode),
+            })
+        })
+        .collect()
+}
+
+/// The workers' own signals at this moment, for guards.
+pub(super) fn readings(progress: &[Progress], took: Duration) -> Vec<Reading> {
+    let seconds = took.as_secs_f64().max(1e-6);
+    let sum = |of: fn(&Progress) -> f64| progress.iter().map(of).sum::<f64>();
+    let mut all = latency::empty();
+    for histogram in progress.iter().filter_map(|one| one.latency.as_ref()) {
+        if let Some(all) = &mut all {
+            let _ = all.add(histogram);
+        }
+    }
+    let mut readings = vec![
+        ("load_operations", sum(|one| one.operations as f64) / seconds),
+        ("load_bytes", sum(|one| one.bytes as f64) / seconds),
+        ("load_errors", sum(|one| one.errors as f64) / seconds),
+        ("load_cpu_cores", sum(|one| one.cpu.as_secs_f64()) / seconds),
+        ("load_resident_bytes", sum(|one| one.resident as f64)),
+    ];
+    if let Some(all) = all.filter(|all| !all.is_empty()) {
+        readings.push(("load_latency_p50", all.value_at_quantile(0.5) as f64 / 1e9));
+        readings.push(("load_latency_p99", all.value_at_quantile(0.99) as f64 / 1e9));
+    }
+    readings
+        .into_iter()
+        .map(|(signal, value)| Reading { signal: signal.to_owned(), device: None, value })
+        .collect()
+}
+
+/// `cpu 99.8 of 100 %, memory 1.2 of 2 GiB`.
+pub(super) fn in_words(progress: &[Progress], loads: &[LoadPlan], took: Duration) -> String {
+    let seconds = took.as_secs_f64().max(1e-6);
+    let mut words = Vec::new();
+    for (index, load) in loads.iter().enumerate() {
+        let mine: Vec<(Option<f64>, f64, Unit)> = progress
+            .iter()
+            .filter(|one| one.load == index)
+            .map(|one| asked_and_done(&load.work, one, seconds))
+            .collect();
+        let Some((_, _, unit)) = mine.first() else { continue };
+        let achieved: f64 = mine.iter().map(|(_, achieved, _)| achieved).sum();
+        let requested: Option<f64> = mine.iter().map(|(requested, ..)| *requested).sum();
+        let kind = load.work.kind();
+        let workers = mine.len() as f64;
+        words.push(match (unit, requested) {
+            (Unit::Ratio, Some(requested)) => format!(
+                "{kind} {} of {} % each",
+                three_digits(achieved / workers * 100.0),
+                three_digits(requested / workers * 100.0)
+            ),
+            (Unit::Bytes, Some(requested)) => {
+                format!("{kind} {} of {}", show_bytes(achieved), show_bytes(requested))
+            }
+            (Unit::PerSecond, Some(requested)) => {
+                format!("{kind} {} of {}/s", short_count(achieved), short_count(requested))
+            }
+            _ => format!("{kind} {}", unit.show(achieved)),
+        });
+    }
+    words.join(", ")
+}

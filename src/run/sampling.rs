@@ -1,0 +1,65 @@
+//! The thread that samples this machine at fixed distances.
+
+use std::{
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crossbeam::channel::{Receiver, Sender, bounded, select, unbounded};
+
+use crate::{model::series::Snapshot, telemetry::proc::Sampler};
+
+/// The running sampler; ends when dropped.
+#[derive(Debug)]
+pub(super) struct Sampling {
+    /// Snapshots as they are taken.
+    pub(super) snapshots: Receiver<Snapshot>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampling {
+    pub(super) fn start(sampler: Sampler, interval: Duration) -> Self {
+        let (sender, snapshots) = unbounded();
+        let (stop, stopped) = bounded(0);
+        let thread = thread::spawn(move || {
+            // A sampler that waits for a core behind its own load would be
+            // late when it matters. Lowering the value needs a privilege;
+            // without it the sampler runs like anyone.
+            raise_priority();
+            let mut due = Instant::now();
+            loop {
+                if sender.send(sampler.sample()).is_err() {
+                    return;
+                }
+                due += interval;
+                let now = Instant::now();
+                if due < now {
+                    // Late by more than one: skip those, keep the grid.
+                    let missed = (now - due).as_nanos() / interval.as_nanos().max(1) + 1;
+                    due += interval * u32::try_from(missed).unwrap_or(u32::MAX);
+                }
+                select! {
+                    recv(stopped) -> _ => return,
+                    default(due.saturating_duration_since(now)) => (),
+                }
+            }
+        });
+        Self { snapshots, stop: Some(stop), thread: Some(thread) }
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "nix has no setpriority")]
+fn raise_priority() {
+    // SAFETY: sets the nice value of this thread; touches no memory of ours.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
+}
