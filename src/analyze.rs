@@ -59,7 +59,7 @@ fn data(run: &Run, node: &NodeData, phase: &PhaseRecord) -> Data {
         .count();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let expected = (window.seconds() / interval_s).round() as usize;
-    Data { samples: times.len().min(expected.max(times.len())), expected, gaps, interval_s }
+    Data { samples: times.len(), expected, gaps, interval_s }
 }
 
 /// The strongest verdict of all nodes and phases; among equals one under load,
@@ -112,7 +112,6 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
     for node in nodes {
         for phase in &node.phases {
             let data = &phase.data;
-            let coverage = data.samples as f64 / data.expected.max(1) as f64;
             if data.samples < assess::FEWEST_SAMPLES {
                 problems.push(format!(
                     "{}, phase {}: {} samples; {} are the least for a verdict",
@@ -121,7 +120,7 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
                     data.samples,
                     assess::FEWEST_SAMPLES
                 ));
-            } else if coverage < assess::LEAST_COVERAGE {
+            } else if !data.covers(assess::LEAST_COVERAGE) {
                 problems.push(format!(
                     "{}, phase {}: {} of {} samples are there",
                     node.node, phase.phase, data.samples, data.expected

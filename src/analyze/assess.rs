@@ -74,7 +74,6 @@ pub fn resource(
     baseline: Option<Window>,
 ) -> Vec<Assessment> {
     let criteria = || resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
-    // A node-wide signal (PSI) serves every device of the resource.
     let mut devices: BTreeSet<Option<String>> = resource
         .utilization
         .iter()
@@ -127,7 +126,9 @@ fn one(
     let errors = hold(resource.errors, Class::Error);
     let at_limit = utilization.iter().any(|held| held.met);
     let near = utilization.iter().any(|held| held.value >= held.criterion.near);
-    let seen_directly = saturation.iter().any(|held| held.criterion.counts != Counts::Substitute);
+    let seen_directly = saturation
+        .iter()
+        .any(|held| !matches!(held.criterion.counts, Counts::Substitute | Counts::Never));
     let counts = |held: &&Held| {
         held.met
             && match held.criterion.counts {
@@ -135,6 +136,7 @@ fn one(
                 Counts::Near => near,
                 Counts::AtLimit => at_limit,
                 Counts::Substitute => at_limit && !seen_directly,
+                Counts::Never => false,
             }
     };
     let met = Met {
@@ -183,7 +185,9 @@ fn held(
     window: Window,
     baseline: Option<Window>,
 ) -> Option<Held> {
-    let signal = signals.get(criterion.signal, device)?;
+    // A node-wide signal (PSI) serves every device of its resource.
+    let signal =
+        signals.get(criterion.signal, device).or_else(|| signals.get(criterion.signal, None))?;
     let values = signal.values_in(window);
     if values.len() < FEWEST_SAMPLES {
         return None;
@@ -224,7 +228,8 @@ impl Assessment {
 
     /// The evidence, as the report has it.
     pub fn evidence(&self, supports: bool) -> Vec<Evidence> {
-        self.held
+        let mut all: Vec<Evidence> = self
+            .held
             .iter()
             .filter_map(|held| {
                 let row = catalogue::signal(held.criterion.signal)?;
@@ -253,6 +258,9 @@ impl Assessment {
                     ),
                 })
             })
-            .collect()
+            .collect();
+        // What speaks for the verdict comes first.
+        all.sort_by_key(|one| !one.supports);
+        all
     }
 }

@@ -196,6 +196,14 @@ pub struct Data {
     pub interval_s: f64,
 }
 
+impl Data {
+    /// Whether at least this share of the samples is there. One may fall
+    /// outside at the phase's edge.
+    pub fn covers(&self, share: f64) -> bool {
+        (self.samples + 1) as f64 >= share * self.expected as f64
+    }
+}
+
 /// One node in one phase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PhaseOutcome {

@@ -47,6 +47,8 @@ pub enum Counts {
     Alone,
     /// Only at the limit, and only when no other saturation signal is seen.
     Substitute,
+    /// Shown, but never decides.
+    Never,
 }
 
 /// A resource of which this one can be the consequence.

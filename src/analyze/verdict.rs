@@ -203,7 +203,7 @@ impl Case<'_> {
     }
 
     fn grade(&self, root: &Assessment, roots: &[&Assessment], unobserved: &[Mention]) -> Grade {
-        let complete = self.data.samples as f64 >= LEAST_COVERAGE * self.data.expected as f64;
+        let complete = self.data.covers(LEAST_COVERAGE);
         let decisive = root.met.error || root.met.saturation;
         if root.kind != Kind::Saturated || !decisive || !complete {
             return Grade::Possible;
@@ -269,7 +269,7 @@ impl Case<'_> {
             let statement = words::partly_blind(&self.node.record.name, &blind);
             return self.unknown(statement, unobserved);
         }
-        let complete = self.data.samples as f64 >= LEAST_COVERAGE * self.data.expected as f64;
+        let complete = self.data.covers(LEAST_COVERAGE);
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
         Verdict {
             resource: "none".to_owned(),
@@ -350,7 +350,8 @@ fn next(root: &Assessment, assessments: &[Assessment]) -> Option<Mention> {
     // A single core is part of the CPU, and a ceiling that is not known is no
     // base for a forecast.
     let part = |other: &Assessment| {
-        other.resource.name.starts_with("cpu") && root.resource.name.starts_with("cpu")
+        other.resource.name == "cpu-core"
+            || (other.resource.name.starts_with("cpu") && root.resource.name.starts_with("cpu"))
     };
     let (growth, next) = assessments
         .iter()

@@ -25,15 +25,12 @@ pub(super) struct Facts<'a> {
 pub(super) fn statement(facts: &Facts<'_>) -> String {
     let root = facts.root;
     let since = facts.since.map_or_else(String::new, |since| {
-        format!(
-            " from {} UTC (T+{} s)",
-            since.clock(),
-            three_digits(since.since(facts.run_start).max(0.0))
-        )
+        let offset = since.since(facts.run_start).max(0.0);
+        format!("from {} UTC (T+{offset:.1} s) on, ", since.clock())
     });
     let was = match root.kind {
         Kind::Saturated => "was saturated",
-        Kind::Full => "was fully used, and nothing waited for it yet,",
+        Kind::Full => "was fully used and nothing waited for it yet",
         _ => "was near its limit",
     };
     let mut because: Vec<String> = Vec::new();

@@ -56,8 +56,13 @@ const CPU: Select = metric("node_cpu_seconds_total");
 const CPU_BUSY: Select =
     select("node_cpu_seconds_total", &[NotIn("mode", &["idle", "iowait", "steal"])]);
 /// Interfaces that carry no traffic of their own to a link.
-const LINKS: &[super::expr::Match] =
-    &[NotPrefix("device", &["lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "cali"])];
+const LINKS: &[super::expr::Match] = &[NotPrefix(
+    "device",
+    &[
+        "lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "cali", "ifb", "dummy", "sit",
+        "ip6tnl", "gre", "teql", "tunl", "erspan",
+    ],
+)];
 /// File systems whose fullness says nothing.
 const REAL_FS: &[super::expr::Match] = &[NotIn(
     "fstype",

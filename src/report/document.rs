@@ -346,7 +346,11 @@ fn matrix(analysis: &Analysis, run: &Run) -> (Vec<String>, Vec<MatrixRow>) {
                             let used = ranked.utilization.map_or_else(String::new, |used| {
                                 format!("{} %", three_digits(used * 100.0))
                             });
-                            let device = ranked.device.clone().unwrap_or_default();
+                            let device = if used.is_empty() {
+                                String::new()
+                            } else {
+                                ranked.device.clone().unwrap_or_default()
+                            };
                             let detail = [used, device]
                                 .into_iter()
                                 .filter(|part| !part.is_empty())
@@ -583,13 +587,19 @@ fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) -> Panel {
             disk.push(chart::line(&format!("{device} {label}"), disk.len(), signal, whole));
         }
     }
-    charts.extend(Chart::new("Disk throughput", Unit::BytesPerSecond, disk));
+    charts.extend(
+        Chart::new("Disk throughput", Unit::BytesPerSecond, disk)
+            .filter(|chart| chart.top >= 4096.0),
+    );
     if let Some((device, signal)) = busiest(signals, "disk_queue") {
-        charts.extend(Chart::new(
-            "Requests in flight",
-            Unit::Count,
-            vec![chart::line(&device, 0, signal, whole)],
-        ));
+        charts.extend(
+            Chart::new(
+                "Requests in flight",
+                Unit::Count,
+                vec![chart::line(&device, 0, signal, whole)],
+            )
+            .filter(|chart| chart.top >= 0.5),
+        );
     }
     let mut network = Vec::new();
     for (name, label) in [("network_received_bytes", "received"), ("network_sent_bytes", "sent")] {
@@ -597,7 +607,10 @@ fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) -> Panel {
             network.push(chart::line(&format!("{device} {label}"), network.len(), signal, whole));
         }
     }
-    charts.extend(Chart::new("Network throughput", Unit::BytesPerSecond, network));
+    charts.extend(
+        Chart::new("Network throughput", Unit::BytesPerSecond, network)
+            .filter(|chart| chart.top >= 4096.0),
+    );
     if node.record.loaded {
         let latency = [("load_latency_p50", "median"), ("load_latency_p99", "99th percentile")]
             .iter()

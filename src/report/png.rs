@@ -9,7 +9,7 @@ use plotters::{
     drawing::{DrawingArea, IntoDrawingArea},
     element::{DashedPathElement, PathElement, Rectangle},
     style::{
-        Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, register_font,
+        Color, FontStyle, IntoFont, RGBColor, ShapeStyle, TextStyle, register_font,
         text_anchor::{HPos, Pos, VPos},
     },
 };
@@ -23,6 +23,9 @@ use super::{
 /// Twice the size at which it is looked at, for sharp text.
 const WIDTH: u32 = 2000;
 const MARGIN: i32 = 70;
+/// The bold cut is registered as a family of its own: plotters' bitmap backend
+/// asks for the normal style of any family.
+const BOLD: &str = "stressor-bold";
 
 const INK: RGBColor = RGBColor(22, 25, 29);
 const SOFT: RGBColor = RGBColor(89, 97, 107);
@@ -106,7 +109,7 @@ fn fonts() -> Drawn {
     static FONTS: OnceLock<bool> = OnceLock::new();
     let ready = FONTS.get_or_init(|| {
         register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular()).is_ok()
-            && register_font("sans-serif", FontStyle::Bold, dejavu::sans::bold()).is_ok()
+            && register_font(BOLD, FontStyle::Normal, dejavu::sans::bold()).is_ok()
     });
     if *ready { Ok(()) } else { Err(Error::Picture("the built-in font cannot be read".to_owned())) }
 }
@@ -245,8 +248,8 @@ fn write(
     color: RGBColor,
     bold: bool,
 ) -> Drawn {
-    let weight = if bold { FontStyle::Bold } else { FontStyle::Normal };
-    let font = ("sans-serif", size).into_font().style(weight).transform(FontTransform::None);
+    let family = if bold { BOLD } else { "sans-serif" };
+    let font = (family, size).into_font();
     root.draw_text(text, &TextStyle::from(font).color(&color), at).map_err(fail)
 }
 
