@@ -34,6 +34,8 @@ pub struct Held {
     pub samples: usize,
     /// Whether the limit is reached.
     pub met: bool,
+    /// Whether reaching it decides, given everything else.
+    pub decides: bool,
 }
 
 /// What is known of a resource (and device) in a window.
@@ -122,27 +124,29 @@ fn one(
             .collect()
     };
     let utilization = hold(resource.utilization, Class::Utilization);
-    let saturation = hold(resource.saturation, Class::Saturation);
-    let errors = hold(resource.errors, Class::Error);
+    let mut saturation = hold(resource.saturation, Class::Saturation);
+    let mut errors = hold(resource.errors, Class::Error);
     let at_limit = utilization.iter().any(|held| held.met);
     let near = utilization.iter().any(|held| held.value >= held.criterion.near);
     let seen_directly = saturation
         .iter()
         .any(|held| !matches!(held.criterion.counts, Counts::Substitute | Counts::Never));
-    let counts = |held: &&Held| {
-        held.met
+    if seen_directly {
+        saturation.retain(|held| held.criterion.counts != Counts::Substitute);
+    }
+    for held in saturation.iter_mut().chain(&mut errors) {
+        held.decides = held.met
             && match held.criterion.counts {
                 Counts::Alone => true,
                 Counts::Near => near,
-                Counts::AtLimit => at_limit,
-                Counts::Substitute => at_limit && !seen_directly,
+                Counts::AtLimit | Counts::Substitute => at_limit,
                 Counts::Never => false,
-            }
-    };
+            };
+    }
     let met = Met {
         utilization: at_limit,
-        saturation: saturation.iter().any(|held| counts(&held)),
-        error: errors.iter().any(|held| counts(&held)),
+        saturation: saturation.iter().any(|held| held.decides),
+        error: errors.iter().any(|held| held.decides),
     };
     let kind = if utilization.is_empty() && saturation.is_empty() && errors.is_empty() {
         Kind::Unknown
@@ -196,7 +200,7 @@ fn held(
     let before = baseline.and_then(|window| criterion.stat.of(&signal.values_in(window)));
     let met = value >= criterion.limit
         && (class != Class::Error || before.is_none_or(|before| value > ABOVE_BASELINE * before));
-    Some(Held { criterion, class, value, before, samples: values.len(), met })
+    Some(Held { criterion, class, value, before, samples: values.len(), met, decides: met })
 }
 
 impl Assessment {

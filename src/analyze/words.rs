@@ -38,12 +38,12 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
         let strongest = root
             .held
             .iter()
-            .filter(|held| held.class == class && (held.met || class == Class::Utilization))
+            .filter(|held| held.class == class && (held.decides || class == Class::Utilization))
             .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)));
         because.extend(strongest.map(measured));
     }
     let mut text =
-        format!("On {}, {} {was}{since}: {}.", facts.node, root.title(), because.join("; "));
+        format!("On {}, {since}{} {was}: {}.", facts.node, root.title(), because.join("; "));
     match facts.cause {
         Cause::Foreign => text.push_str(" It was not this scenario's load."),
         Cause::Mixed => text.push_str(" Only a part of it was this scenario's load."),

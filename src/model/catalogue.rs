@@ -131,7 +131,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("cpu_psi_some", "cpu", Saturation, Ratio, Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), "share of time in which some task waited for a core (PSI)"),
     row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
     row("cpu_runqueue_wait", "cpu", Saturation, Tasks, Rate(metric("node_schedstat_waiting_seconds_total"), None), "mean number of tasks ready but waiting (schedstat, Little's law)"),
-    row("cpu_runnable_per_core", "cpu", Saturation, Ratio, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
+    row("cpu_runnable_per_core", "cpu", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
     row("cpu_load1", "cpu", Saturation, Tasks, Gauge(metric("node_load1"), None), "load average over 1 minute; counts uninterruptible sleep too"),
     row("context_switches", "cpu", Utilization, PerSecond, Rate(metric("node_context_switches_total"), None), "context switches"),
     embedded("cgroup_cpu_throttled", "cpu-quota", Saturation, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_throttled_periods_total"), CGROUP), &Rate(metric("stressor_cgroup_cpu_periods_total"), CGROUP)), "share of quota periods in which the cgroup was throttled"),

@@ -104,9 +104,16 @@ impl Diagnostic {
 
 /// The candidate most like `text`, if one is like it at all.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A slip of the fingers is a letter or two (Damerau); a half-remembered
+    // name begins alike (Jaro and Winkler).
+    let slips = (text.chars().count() / 4).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .map(|candidate| {
+            let alike = strsim::jaro_winkler(text, candidate);
+            let slipped = strsim::damerau_levenshtein(text, candidate) <= slips;
+            (if slipped { alike.max(0.9) } else { alike }, candidate)
+        })
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -136,6 +143,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found_or_none() {
         assert_eq!(nearest("duratoin", ["name", "duration"]), Some("duration"));
+        assert_eq!(nearest("cup", ["memory", "cpu"]), Some("cpu"));
         assert_eq!(nearest("xyz", ["name", "duration"]), None);
     }
 }

@@ -1,0 +1,123 @@
+//! Limits of a cgroup, made for the test: the machine itself is never short.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::support::{Outcome, Sandbox, machine, scenario};
+
+/// A cgroup that is removed with the test.
+struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// A group below ours for one controller, version 1 or 2, whichever the
+    /// machine has. Needs root, which CI has.
+    fn new(controller: &str, name: &str) -> Self {
+        let v1 = Path::new("/sys/fs/cgroup").join(controller);
+        let parent = if v1.is_dir() { v1 } else { PathBuf::from("/sys/fs/cgroup") };
+        let path = parent.join(format!("stressor-test-{name}-{}", std::process::id()));
+        let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+        fs::create_dir(&path).unwrap_or_else(|error| {
+            panic!("a cgroup cannot be made at {}: {error}; run the tests as root", path.display())
+        });
+        Self { path }
+    }
+
+    /// Set the file that exists.
+    fn set(&self, files: &[(&str, &str)]) {
+        let (file, value) = files
+            .iter()
+            .find(|(file, _)| self.path.join(file).exists())
+            .unwrap_or_else(|| panic!("none of {files:?} in {}", self.path.display()));
+        fs::write(self.path.join(file), value).unwrap();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // The kernel may need a moment to see that the group is empty.
+        for _ in 0..50 {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+/// Run a scenario inside a group.
+fn verdict_inside(group: &Group, sandbox: &Sandbox, text: &str) -> (Value, String) {
+    let path = sandbox.write("s.toml", text);
+    let mut command = sandbox.stressor(&["run", path.to_str().unwrap(), "--format", "json"]);
+    let procs = group.path.join("cgroup.procs");
+    // SAFETY: between fork and exec, only a file is written.
+    #[expect(unsafe_code, reason = "the child enters the group before it becomes the program")]
+    unsafe {
+        command.pre_exec(move || fs::write(&procs, "0"));
+    }
+    let outcome = Outcome::of(command.output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    (serde_json::from_str(&outcome.stdout).unwrap(), outcome.stderr)
+}
+
+#[test]
+fn a_worker_killed_for_a_memory_limit_names_the_limit() {
+    let _machine = machine();
+    let group = Group::new("memory", "memory");
+    group.set(&[("memory.max", "134217728"), ("memory.limit_in_bytes", "134217728")]);
+    let sandbox = Sandbox::new();
+    let (verdict, said) = verdict_inside(
+        &group,
+        &sandbox,
+        &scenario("kind = \"memory\"\nsize = \"400M\"\npause = \"100ms\"", 5.0),
+    );
+    let overall = &verdict["overall"];
+    assert_eq!(overall["resource"], "memory-limit", "{overall:#}");
+    assert_eq!(overall["kind"], "saturated");
+    assert!(said.contains("OOM-killed"), "the preflight warns: {said}");
+    let events = fs::read_to_string(sandbox.reports("run-1").join("events.jsonl")).unwrap();
+    assert!(events.contains("out of memory"), "{events}");
+    assert!(verdict["loads"][0]["shortfall"].is_string(), "{:#}", verdict["loads"]);
+}
+
+#[test]
+fn memory_held_just_below_a_limit_names_the_limit() {
+    let _machine = machine();
+    let group = Group::new("memory", "full");
+    group.set(&[("memory.max", "268435456"), ("memory.limit_in_bytes", "268435456")]);
+    let sandbox = Sandbox::new();
+    // The program itself needs some of the limit; 90 % of what is left.
+    let (verdict, _) = verdict_inside(
+        &group,
+        &sandbox,
+        &scenario("kind = \"memory\"\nsize = \"90%\"\npause = \"100ms\"", 5.0),
+    );
+    let overall = &verdict["overall"];
+    assert_eq!(overall["resource"], "memory-limit", "{overall:#}");
+    assert!(["near", "full"].contains(&overall["kind"].as_str().unwrap()), "{overall:#}");
+    assert_eq!(overall["cause"], "scenario");
+}
+
+#[test]
+fn a_cpu_quota_is_named_and_not_the_cpu() {
+    let _machine = machine();
+    let group = Group::new("cpu", "quota");
+    if group.path.join("cpu.max").exists() {
+        group.set(&[("cpu.max", "50000 100000")]);
+    } else {
+        group.set(&[("cpu.cfs_period_us", "100000")]);
+        group.set(&[("cpu.cfs_quota_us", "50000")]);
+    }
+    let sandbox = Sandbox::new();
+    let (verdict, _) =
+        verdict_inside(&group, &sandbox, &scenario("kind = \"cpu\"\nworkers = 2", 6.0));
+    let overall = &verdict["overall"];
+    assert_eq!(overall["resource"], "cpu-quota", "{overall:#}");
+    assert_eq!(overall["kind"], "saturated");
+}

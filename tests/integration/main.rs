@@ -1,0 +1,24 @@
+//! Tests of the whole program on the real machine and with real components.
+//!
+//! One binary, so that it links once. A test that loads the machine or
+//! measures it holds [`support::machine`], so that two never disturb one
+//! another.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail by panicking"
+)]
+
+mod command;
+mod crash;
+mod limits;
+mod page;
+mod prometheus;
+mod report;
+mod run;
+mod scenarios;
+mod stress;
+mod support;

@@ -1,0 +1,296 @@
+//! The same main job from a real Prometheus with node_exporter on loopback.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use stressor::{
+    model::{catalogue, run::Run, stats},
+    store::{folder::RunFolder, read},
+};
+
+use crate::support::{
+    Sandbox, Service, component, free_port, machine, phase, scenario, wait_for, wait_for_port,
+};
+
+/// node_exporter and a Prometheus that scrapes it every second.
+struct Stack {
+    _exporter: Service,
+    prometheus: Service,
+    exporter_port: u16,
+    port: u16,
+    sandbox: Sandbox,
+}
+
+impl Stack {
+    fn start(prefix: &str) -> Self {
+        let sandbox = Sandbox::new();
+        let (exporter_port, port) = (free_port(), free_port());
+        let exporter = Service::start(
+            Command::new(component(&["prometheus-node-exporter", "node_exporter"]))
+                .arg(format!("--web.listen-address=127.0.0.1:{exporter_port}"))
+                // Debian turns it on, and without D-Bus it only complains.
+                .arg("--no-collector.systemd"),
+        );
+        let config = sandbox.write(
+            "prometheus.yml",
+            &format!(
+                "global: {{scrape_interval: 1s, scrape_timeout: 900ms}}\n\
+                 scrape_configs:\n  - job_name: node\n    static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]\n"
+            ),
+        );
+        let mut command = Command::new(component(&["prometheus"]));
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", sandbox.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        if !prefix.is_empty() {
+            command.arg(format!("--web.route-prefix={prefix}"));
+        }
+        let prometheus = Service::start(&mut command);
+        wait_for_port(exporter_port);
+        wait_for_port(port);
+        let stack = Self { _exporter: exporter, prometheus, exporter_port, port, sandbox };
+        let url = format!("{prefix}/api/v1/query?query=count_over_time(up%5B1m%5D)%20%3E%204");
+        wait_for("five scrapes", 40, || {
+            get(stack.port, &url).is_some_and(|body| body.contains("127.0.0.1"))
+        });
+        stack
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn read_run(folder: PathBuf) -> (Run, stressor::model::series::SignalSet) {
+    let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let folder = RunFolder::find(folder.parent().unwrap(), &name).unwrap();
+    let embedded = read::embedded_signals(&folder, 0.5);
+    (read::run(&folder).unwrap(), embedded)
+}
+
+/// Means over the same window agree within 3 % of full scale, for the CPU,
+/// memory, disk and pressure signals of both sources.
+fn sources_agree(folder: PathBuf) {
+    let (run, embedded) = read_run(folder);
+    let node = &run.nodes[0];
+    let window = run.window(run.manifest.phases.last().unwrap());
+    let mut compared = Vec::new();
+    for row in catalogue::SIGNALS.iter().filter(|row| row.in_prometheus) {
+        if !["cpu", "cpu-core", "memory", "disk"].contains(&row.resource) {
+            continue;
+        }
+        for theirs in node.signals.all(row.name) {
+            let Some(ours) = embedded.get(row.name, theirs.device.as_deref()) else { continue };
+            // The part of the phase that both saw whole.
+            let inner =
+                stressor::model::time::Window { start: window.start.plus(1.0), end: window.end };
+            let (Some(a), Some(b)) =
+                (stats::mean(&theirs.values_in(inner)), stats::mean(&ours.values_in(inner)))
+            else {
+                continue;
+            };
+            // Full scale: the ceiling of a share, else the largest value seen.
+            let scale = match row.unit {
+                stressor::model::units::Unit::Ratio => 1.0,
+                stressor::model::units::Unit::Cores => f64::from(node.record.host.cores),
+                stressor::model::units::Unit::Bytes => node.record.host.memory_bytes as f64,
+                _ => continue,
+            };
+            let off = (a - b).abs() / scale;
+            assert!(off < 0.03, "{} {:?}: Prometheus {a}, embedded {b}", row.name, theirs.device);
+            compared.push(row.name);
+        }
+    }
+    for name in ["cpu_busy", "memory_used_ratio", "disk_busy", "cpu_psi_some", "io_psi_some"] {
+        assert!(compared.contains(&name), "{name} was not compared: {compared:?}");
+    }
+}
+
+#[test]
+fn cpu_is_named_from_prometheus_and_both_sources_agree() {
+    let _machine = machine();
+    let stack = Stack::start("");
+    let text =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/cpu-100.toml")).unwrap();
+    let url = stack.url();
+    let verdict = stack.sandbox.verdict(
+        &text,
+        &[
+            "--prometheus",
+            &url,
+            "--set",
+            "phase.load.duration=15s",
+            "--set",
+            "telemetry.interval=500ms",
+        ],
+    );
+    assert_eq!(verdict["nodes"][0]["source"], "prometheus");
+    assert_eq!(verdict["overall"]["resource"], "cpu", "{:#}", verdict["overall"]);
+    let load = phase(&verdict, "load");
+    assert!(load["data"]["samples"].as_u64().unwrap() >= 13, "{:#}", load["data"]);
+    sources_agree(stack.sandbox.reports("run-1"));
+}
+
+#[test]
+fn the_disk_is_named_from_prometheus_and_both_sources_agree() {
+    let _machine = machine();
+    let stack = Stack::start("");
+    let load = "kind = \"disk\"\nworkers = 8\naccess = \"random\"\nblock_size = \"512K\"\nfile_size = \"64M\"\ndirect = true";
+    let url = stack.url();
+    let verdict = stack.sandbox.verdict(&scenario(load, 15.0), &["--prometheus", &url]);
+    assert_eq!(verdict["overall"]["resource"], "disk", "{:#}", verdict["overall"]);
+    sources_agree(stack.sandbox.reports("run-1"));
+}
+
+#[test]
+fn an_outage_during_the_run_costs_nothing_that_prometheus_later_has() {
+    let _machine = machine();
+    let stack = Stack::start("");
+    let url = stack.url();
+    let pid = Pid::from_raw(stack.prometheus.pid());
+    let path =
+        stack.sandbox.write("s.toml", &scenario("kind = \"cpu\"\nworkers = \"per-core\"", 14.0));
+    let mut command =
+        stack.sandbox.stressor(&["run", path.to_str().unwrap(), "--prometheus", &url]);
+    command.arg("--set").arg("telemetry.timeout=500ms");
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A proxy in between goes dark; the server itself goes on scraping: here
+    // the server's answers stop for 4 s, which its scrapes survive.
+    std::thread::sleep(Duration::from_secs(6));
+    kill(pid, Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    kill(pid, Signal::SIGCONT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let verdict: Value = serde_json::from_slice(
+        &fs::read(stack.sandbox.reports("run-1").join("verdict.json")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(verdict["overall"]["resource"], "cpu", "{:#}", verdict["overall"]);
+    // What was scraped before and after is all there: at most the 4 s are not.
+    let data = &phase(&verdict, "load")["data"];
+    assert!(data["samples"].as_u64().unwrap() >= 9, "{data:#}");
+}
+
+#[test]
+fn a_path_prefix_is_kept() {
+    let _machine = machine();
+    let stack = Stack::start("/metrics/prom");
+    let url = format!("{}/metrics/prom", stack.url());
+    let text = "name = \"idle\"\n[[phase]]\nname = \"watch\"\nduration = \"8s\"\n";
+    let verdict = stack.sandbox.verdict(text, &["--prometheus", &url]);
+    assert_eq!(verdict["nodes"][0]["source"], "prometheus");
+    assert_eq!(verdict["overall"]["resource"], "none", "{:#}", verdict["overall"]);
+}
+
+#[test]
+fn a_node_that_is_not_there_lists_those_that_are() {
+    let stack = Stack::start("");
+    let text =
+        "name = \"x\"\n[[node]]\nname = \"db-7\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n";
+    let path = stack.sandbox.write("s.toml", text);
+    let outcome = stack.sandbox.run(&["run", path.to_str().unwrap(), "--prometheus", &stack.url()]);
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    let instance = format!("127.0.0.1:{}", stack.exporter_port);
+    assert!(outcome.stderr.contains(&instance), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("db-7"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_refused_and_leaves_no_run() {
+    let sandbox = Sandbox::new();
+    let text = "name = \"x\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n";
+    let path = sandbox.write("s.toml", text);
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let outcome = sandbox.run(&["run", path.to_str().unwrap(), "--prometheus", &url]);
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("cannot be reached"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("refused"), "{}", outcome.stderr);
+    assert!(!sandbox.path().join("reports").exists());
+}
+
+/// Answers every request with one canned answer and keeps what it was asked.
+fn canned(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).unwrap_or(0);
+            let _ = sender.send(String::from_utf8_lossy(&buffer[..read]).into_owned());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (port, requests)
+}
+
+#[test]
+fn credentials_reach_the_server_and_nothing_else() {
+    let (port, requests) =
+        canned("HTTP/1.1 401 Unauthorized\r\nContent-Length: 6\r\nConnection: close\r\n\r\nno way");
+    let sandbox = Sandbox::new();
+    let token = "s3cr3t-token-value";
+    sandbox.write("token", &format!("{token}\n"));
+    let text = format!(
+        "name = \"x\"\n[telemetry]\nprometheus = \"http://127.0.0.1:{port}\"\ntoken_file = \"token\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n"
+    );
+    let path = sandbox.write("s.toml", &text);
+    let outcome = sandbox.run(&["run", path.to_str().unwrap(), "-v"]);
+    assert_eq!(outcome.code, Some(6));
+    assert!(
+        outcome.stderr.contains("401") && outcome.stderr.contains("token_file"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains(token) && !outcome.stdout.contains(token));
+    let request = requests.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(request.contains(&format!("Bearer {token}")), "{request}");
+    // Basic authentication from the environment.
+    let output = sandbox
+        .stressor(&["run", path.to_str().unwrap(), "--set", "telemetry.token_file=other"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("token file other cannot be read"));
+}
+
+#[test]
+fn a_login_page_is_not_taken_for_data() {
+    let (port, _requests) = canned(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 20\r\nConnection: close\r\n\r\n<html>log in</html>\n",
+    );
+    let sandbox = Sandbox::new();
+    let path =
+        sandbox.write("s.toml", "name = \"x\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n");
+    let url = format!("http://127.0.0.1:{port}");
+    let outcome = sandbox.run(&["run", path.to_str().unwrap(), "--prometheus", &url]);
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("<html>log in"), "{}", outcome.stderr);
+}

@@ -1,0 +1,192 @@
+//! What the tests share: a folder of their own, the program, real components.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// Hold this while loading or measuring the machine.
+pub(crate) fn machine() -> MutexGuard<'static, ()> {
+    // A test that failed while holding it has not broken the machine.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A folder that vanishes, and the program run in it.
+pub(crate) struct Sandbox {
+    folder: tempfile::TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, text).expect("the sandbox can be written");
+        path
+    }
+
+    /// The program, in this folder, without the user's environment.
+    pub(crate) fn stressor(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stressor"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        for name in
+            ["STRESSOR_PROMETHEUS", "STRESSOR_REPORTS_DIR", "STRESSOR_PROMETHEUS_TOKEN", "NO_COLOR"]
+        {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.stressor(arguments).output().expect("the program starts"))
+    }
+
+    /// Run a scenario and read its verdict.
+    pub(crate) fn verdict(&self, scenario: &str, arguments: &[&str]) -> Value {
+        let path = self.write("scenario.toml", scenario);
+        let path = path.to_string_lossy().into_owned();
+        let mut all = vec!["run", path.as_str(), "--format", "json", "-q"];
+        all.extend(arguments);
+        let outcome = self.run(&all);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        serde_json::from_str(&outcome.stdout).expect("stdout is one JSON document")
+    }
+
+    /// The folder of a run.
+    pub(crate) fn reports(&self, run: &str) -> PathBuf {
+        self.path().join("reports").join(run)
+    }
+}
+
+/// How a command ended.
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A scenario with a short baseline and one loaded phase.
+pub(crate) fn scenario(load: &str, seconds: f64) -> String {
+    format!(
+        "name = \"test\"\n\
+         [telemetry]\ninterval = \"500ms\"\n\
+         [[phase]]\nname = \"baseline\"\nduration = \"3s\"\n\
+         [[phase]]\nname = \"load\"\nduration = \"{seconds}s\"\n\
+         [[phase.load]]\n{load}\n"
+    )
+}
+
+/// The verdict on a phase of the first node.
+pub(crate) fn phase<'a>(verdict: &'a Value, name: &str) -> &'a Value {
+    verdict["nodes"][0]["phases"]
+        .as_array()
+        .expect("phases")
+        .iter()
+        .find(|phase| phase["phase"] == name)
+        .unwrap_or_else(|| panic!("no phase {name}"))
+}
+
+/// A component that the tests need. In CI its absence is a failure, and here
+/// too: a test that is skipped in silence proves nothing.
+pub(crate) fn component(names: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+        .find(|candidate| candidate.is_file())
+        .unwrap_or_else(|| {
+            panic!("none of {names:?} is installed; the README's second command installs it")
+        })
+}
+
+/// A process that ends with the test.
+pub(crate) struct Service {
+    child: Child,
+}
+
+impl Service {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { child: command.spawn().expect("the component starts") }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process number")
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Wait until a condition holds.
+pub(crate) fn wait_for(what: &str, seconds: u64, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited {seconds} s for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Wait until something listens.
+pub(crate) fn wait_for_port(port: u16) {
+    wait_for("a port to open", 30, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+/// Processes whose environment has this text; a forked worker has its
+/// parent's.
+pub(crate) fn processes_with(marker: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.windows(marker.len()).any(|window| window == marker.as_bytes()) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// A number from the kernel's random source, below `limit`.
+pub(crate) fn random(limit: u64) -> u64 {
+    use std::io::Read as _;
+    let mut bytes = [0; 8];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .expect("random");
+    u64::from_le_bytes(bytes) % limit
+}
