@@ -4,6 +4,11 @@
 //! The modules stand in the order in which data flows; each may name only
 //! those above it, which `tests/architecture.rs` keeps.
 
+#![cfg_attr(
+    test,
+    expect(clippy::float_cmp, reason = "tests compare with values that floats hold exactly")
+)]
+
 pub mod model;
 
 pub mod scenario;

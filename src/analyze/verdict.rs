@@ -39,7 +39,7 @@ pub(super) fn phase(
     let case = Case { run, node, phase, index, window, own, data: data.clone() };
     let mut assessments = case.assess(window);
     assessments.sort_by(|a, b| {
-        case.rank(b).partial_cmp(&case.rank(a)).unwrap_or(std::cmp::Ordering::Equal)
+        Case::rank(b).partial_cmp(&Case::rank(a)).unwrap_or(std::cmp::Ordering::Equal)
     });
     let verdict = case.verdict(&assessments);
     let ranking = assessments
@@ -75,7 +75,7 @@ impl Case<'_> {
     /// Larger is nearer to the limit: by kind, then by whether the load moved
     /// it (a file system that was full before is not what the load did), then
     /// by causal order.
-    fn rank(&self, assessment: &Assessment) -> (u8, u8, f64) {
+    fn rank(assessment: &Assessment) -> (u8, u8, f64) {
         let moved = match (assessment.utilization, assessment.utilization_before) {
             (Some(now), Some(before)) => now - before > 0.05,
             _ => true,
@@ -95,7 +95,7 @@ impl Case<'_> {
     fn verdict(&self, assessments: &[Assessment]) -> Verdict {
         let unobserved = unobserved(assessments);
         if self.data.samples < FEWEST_SAMPLES {
-            return self.unknown(
+            return Self::unknown(
                 words::too_few(&self.node.record.name, self.phase, &self.data),
                 unobserved,
             );
@@ -267,7 +267,7 @@ impl Case<'_> {
             .collect();
         if !blind.is_empty() {
             let statement = words::partly_blind(&self.node.record.name, &blind);
-            return self.unknown(statement, unobserved);
+            return Self::unknown(statement, unobserved);
         }
         let complete = self.data.covers(LEAST_COVERAGE);
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
@@ -291,7 +291,7 @@ impl Case<'_> {
         }
     }
 
-    fn unknown(&self, statement: String, unobserved: Vec<Mention>) -> Verdict {
+    fn unknown(statement: String, unobserved: Vec<Mention>) -> Verdict {
         Verdict {
             resource: "unknown".to_owned(),
             device: None,

@@ -15,6 +15,9 @@ use crate::model::{
 /// A difference between requested and achieved that is not worth a word.
 const CLOSE: f64 = 0.02;
 
+/// Reads one figure of a worker's interval.
+type Of = fn(&WorkerInterval) -> f64;
+
 /// The workers' own signals (`load_…`) over the whole run.
 pub fn signals(run: &Run) -> SignalSet {
     let mut moments: BTreeMap<Timestamp, Vec<&WorkerInterval>> = BTreeMap::new();
@@ -32,7 +35,6 @@ pub fn signals(run: &Run) -> SignalSet {
             set.signals.insert(name.to_owned(), vec![Signal { device: None, points, window_s }]);
         }
     };
-    type Of = fn(&WorkerInterval) -> f64;
     let rates: [(&str, Of); 4] = [
         ("load_operations", |one| one.operations as f64),
         ("load_bytes", |one| one.bytes as f64),

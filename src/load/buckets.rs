@@ -25,7 +25,7 @@ pub(super) fn index(ns: u64) -> usize {
     if ns < SUB {
         return ns as usize;
     }
-    let octave = u64::from(63 - ns.leading_zeros() - (SUB_BITS - 1));
+    let octave = u64::from(ns.ilog2() - (SUB_BITS - 1));
     (SUB + (octave - 1) * HALF + ((ns >> octave) - HALF)) as usize
 }
 

@@ -58,14 +58,14 @@ fn check_memory(plan: &Plan, memory: Memory, cores: usize, found: &mut Preflight
         return;
     }
     // Within a cgroup's limit only our own processes can be killed.
-    if let Some(left) = memory.cgroup_left.filter(|left| *left < memory.host_available) {
-        if worst > left {
-            found.notes.push(format!(
+    if let Some(left) = memory.cgroup_left.filter(|left| *left < memory.host_available)
+        && worst > left
+    {
+        found.notes.push(format!(
                 "the load asks for {} of memory, the cgroup leaves {}: workers may be OOM-killed, which the report will show",
                 show_bytes(worst as f64),
                 show_bytes(left as f64),
             ));
-        }
     }
     let growth = memory.cgroup_left.map_or(worst, |left| worst.min(left));
     let after = memory.host_available.saturating_sub(growth);

@@ -143,10 +143,11 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
         let mut bytes = [0; 8];
         match recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
             Ok(8) => {
-                let [a, b, c, d, e, f, g, h] = bytes;
-                let number = u32::from_le_bytes([e, f, g, h]);
-                match u32::from_le_bytes([a, b, c, d]) {
-                    START => spawner.start(number as usize, &mut children),
+                let order = u64::from_le_bytes(bytes);
+                #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+                let (kind, number) = (order as u32, (order >> 32) as usize);
+                match kind {
+                    START => spawner.start(number, &mut children),
                     _ => spawner.stop(&mut children),
                 }
             }

@@ -289,6 +289,9 @@ mod tests {
     const BUSY: Select = select("cpu", &[Match::NotIn("mode", &["idle", "iowait"])]);
     const BUSY_RATIO: Expr = Expr::Div(&Expr::Rate(BUSY, None), &Expr::Rate(metric("cpu"), None));
 
+    const AWAIT: Expr = Expr::Div(&Expr::Rate(metric("a"), None), &Expr::Rate(metric("b"), None));
+    const RATE: Expr = Expr::Rate(metric("a"), Some("device"));
+
     fn raw(rows: &[(i64, &[(&str, f64)])]) -> RawSet {
         let mut raw = RawSet::default();
         for (t, values) in rows {
@@ -319,8 +322,6 @@ mod tests {
     #[test]
     fn nothing_over_nothing_is_no_point() {
         let raw = raw(&[(0, &[("a", 1.0), ("b", 1.0)]), (1000, &[("a", 1.0), ("b", 1.0)])]);
-        const AWAIT: Expr =
-            Expr::Div(&Expr::Rate(metric("a"), None), &Expr::Rate(metric("b"), None));
         assert!(AWAIT.evaluate(&raw, 1.0).is_empty());
     }
 
@@ -330,7 +331,6 @@ mod tests {
             (0, &[("a{device=\"x\"}", 0.0), ("a{device=\"y\"}", 0.0)]),
             (1000, &[("a{device=\"x\"}", 1.0), ("a{device=\"y\"}", 2.0)]),
         ]);
-        const RATE: Expr = Expr::Rate(metric("a"), Some("device"));
         let devices: Vec<_> =
             RATE.evaluate(&raw, 1.0).into_iter().map(|s| (s.device, s.points[0].v)).collect();
         assert_eq!(devices, [(Some("x".to_owned()), 1.0), (Some("y".to_owned()), 2.0)]);

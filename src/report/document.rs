@@ -377,7 +377,7 @@ fn judgements(run: &Run, analysis: &Analysis) -> Vec<Judgement> {
                 .manifest
                 .phases
                 .get(phase.index)
-                .map_or_else(|| phase.phase.clone(), |record| record.label());
+                .map_or_else(|| phase.phase.clone(), super::super::model::run::PhaseRecord::label);
             let leading = overall.is_some_and(|overall| {
                 overall.node == node.node
                     && overall.phase == phase.phase
@@ -476,11 +476,10 @@ pub(super) fn load_rows(run: &Run, analysis: &Analysis) -> Vec<LoadRow> {
                     .map_or_else(|| "–".to_owned(), |latency| show_seconds(of(latency)))
             };
             LoadRow {
-                phase: run
-                    .manifest
-                    .phases
-                    .get(load.index)
-                    .map_or_else(|| load.phase.clone(), |record| record.label()),
+                phase: run.manifest.phases.get(load.index).map_or_else(
+                    || load.phase.clone(),
+                    super::super::model::run::PhaseRecord::label,
+                ),
                 kind: load.kind.clone(),
                 workers: load.workers,
                 requested: load.requested.map_or_else(

@@ -20,7 +20,7 @@ pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
                 .manifest
                 .phases
                 .get(phase.index)
-                .map_or_else(String::new, |record| record.label());
+                .map_or_else(String::new, super::super::model::run::PhaseRecord::label);
             let _ = writeln!(
                 text,
                 "| {} | {} | {}{} | {} | {} | {} |",

@@ -48,12 +48,14 @@ const LINES: [RGBColor; 8] = [
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 type Drawn = Result<(), Error>;
+/// A chart, the node it is of, and the holes in that node's samples.
+type Placed<'a> = (&'a Chart, &'a str, &'a [(f64, f64)]);
 
 /// The picture's bytes.
 pub(super) fn render(document: &Document) -> Result<Vec<u8>, Error> {
     fonts()?;
     let statement = wrapped(&document.statement, 40.0, f64::from(WIDTH) - 2.0 * f64::from(MARGIN));
-    let charts: Vec<(&Chart, &str, &[(f64, f64)])> = document
+    let charts: Vec<Placed<'_>> = document
         .panels
         .iter()
         .take(3)
@@ -285,14 +287,14 @@ fn wrapped(text: &str, size: f64, width: f64) -> Vec<String> {
     let most = (width / (size * 0.56)) as usize;
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        if let Some(line) = lines.last_mut() {
-            if line.is_empty() || line.chars().count() + 1 + word.chars().count() <= most {
-                if !line.is_empty() {
-                    line.push(' ');
-                }
-                line.push_str(word);
-                continue;
+        if let Some(line) = lines.last_mut()
+            && (line.is_empty() || line.chars().count() + 1 + word.chars().count() <= most)
+        {
+            if !line.is_empty() {
+                line.push(' ');
             }
+            line.push_str(word);
+            continue;
         }
         lines.push(word.to_owned());
     }

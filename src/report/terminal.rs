@@ -64,7 +64,7 @@ fn phases(run: &Run, analysis: &Analysis, width: usize, out: &mut String) {
                 .manifest
                 .phases
                 .get(phase.index)
-                .map_or_else(|| phase.phase.clone(), |record| record.label());
+                .map_or_else(|| phase.phase.clone(), super::super::model::run::PhaseRecord::label);
             let device =
                 verdict.device.as_ref().map_or_else(String::new, |device| format!(" {device}"));
             let top: Vec<String> = phase

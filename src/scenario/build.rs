@@ -25,22 +25,22 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
     let mut names = BTreeSet::new();
     let mut phases = Vec::new();
     for node in table.tables("phase") {
-        if let Some(name) = node.table().and_then(|phase| phase.get("name")) {
-            if let Some(text) = name.text() {
-                if !names.insert(text.to_owned()) {
-                    diagnostics.push(
-                        Diagnostic::new(name.span.clone(), format!("phase {text:?} stands twice"))
-                            .hint("give it another name: thresholds and reports refer to it"),
-                    );
-                }
-            }
+        if let Some(name) = node.table().and_then(|phase| phase.get("name"))
+            && let Some(text) = name.text()
+            && !names.insert(text.to_owned())
+        {
+            diagnostics.push(
+                Diagnostic::new(name.span.clone(), format!("phase {text:?} stands twice"))
+                    .hint("give it another name: thresholds and reports refer to it"),
+            );
         }
         phases.extend(phase(node, diagnostics).unwrap_or_default());
     }
-    if let Some(node) = table.get("phase") {
-        if table.tables("phase").next().is_none() && matches!(node.value, Value::List(_)) {
-            diagnostics.push(Diagnostic::new(node.span.clone(), "there is no phase"));
-        }
+    if let Some(node) = table.get("phase")
+        && table.tables("phase").next().is_none()
+        && matches!(node.value, Value::List(_))
+    {
+        diagnostics.push(Diagnostic::new(node.span.clone(), "there is no phase"));
     }
     let nodes: Vec<NodePlan> = table.tables("node").filter_map(node_plan).collect();
     repeated_nodes(table, diagnostics);
@@ -280,7 +280,7 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
         );
         return None;
     }
-    if direct && block_size % 512 != 0 {
+    if direct && !block_size.is_multiple_of(512) {
         diagnostics.push(
             Diagnostic::new(span("block_size"), "direct I/O needs whole sectors")
                 .allowed("a multiple of 512; of 4K on most disks"),

@@ -93,10 +93,10 @@ impl Journal {
             let failure = Arc::clone(&failure);
             thread::spawn(move || {
                 for entry in receiver {
-                    if let Err(error) = append(&files, &entry) {
-                        if let Ok(mut first) = failure.lock() {
-                            first.get_or_insert(error);
-                        }
+                    if let Err(error) = append(&files, &entry)
+                        && let Ok(mut first) = failure.lock()
+                    {
+                        first.get_or_insert(error);
                     }
                 }
             })

@@ -30,6 +30,12 @@ struct SignalLine {
     signal: Signal,
 }
 
+/// What every version of the manifest has.
+#[derive(Deserialize)]
+struct Schema {
+    schema: u32,
+}
+
 /// Read the manifest.
 ///
 /// # Errors
@@ -37,10 +43,6 @@ struct SignalLine {
 pub fn manifest(folder: &RunFolder) -> Result<Manifest, Error> {
     let path = folder.path().join(names::MANIFEST);
     let text = fs::read(&path).map_err(Error::io("cannot read", path.clone()))?;
-    #[derive(Deserialize)]
-    struct Schema {
-        schema: u32,
-    }
     let damaged =
         |error: serde_json::Error| Error::Damaged { path: path.clone(), why: error.to_string() };
     let Schema { schema } = serde_json::from_slice(&text).map_err(damaged)?;

@@ -61,7 +61,7 @@ fn verdict_inside(group: &Group, sandbox: &Sandbox, text: &str) -> (Value, Strin
     unsafe {
         command.pre_exec(move || fs::write(&procs, "0"));
     }
-    let outcome = Outcome::of(command.output().unwrap());
+    let outcome = Outcome::of(&command.output().unwrap());
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     (serde_json::from_str(&outcome.stdout).unwrap(), outcome.stderr)
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -82,7 +82,7 @@ fn get(port: u16, path: &str) -> Option<String> {
     Some(text)
 }
 
-fn read_run(folder: PathBuf) -> (Run, stressor::model::series::SignalSet) {
+fn read_run(folder: &Path) -> (Run, stressor::model::series::SignalSet) {
     let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
     let folder = RunFolder::find(folder.parent().unwrap(), &name).unwrap();
     let embedded = read::embedded_signals(&folder, 0.5);
@@ -91,7 +91,7 @@ fn read_run(folder: PathBuf) -> (Run, stressor::model::series::SignalSet) {
 
 /// Means over the same window agree within 3 % of full scale, for the CPU,
 /// memory, disk and pressure signals of both sources.
-fn sources_agree(folder: PathBuf) {
+fn sources_agree(folder: &Path) {
     let (run, embedded) = read_run(folder);
     let node = &run.nodes[0];
     let window = run.window(run.manifest.phases.last().unwrap());
@@ -149,7 +149,7 @@ fn cpu_is_named_from_prometheus_and_both_sources_agree() {
     assert_eq!(verdict["overall"]["resource"], "cpu", "{:#}", verdict["overall"]);
     let load = phase(&verdict, "load");
     assert!(load["data"]["samples"].as_u64().unwrap() >= 13, "{:#}", load["data"]);
-    sources_agree(stack.sandbox.reports("run-1"));
+    sources_agree(&stack.sandbox.reports("run-1"));
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn the_disk_is_named_from_prometheus_and_both_sources_agree() {
     let url = stack.url();
     let verdict = stack.sandbox.verdict(&scenario(load, 15.0), &["--prometheus", &url]);
     assert_eq!(verdict["overall"]["resource"], "disk", "{:#}", verdict["overall"]);
-    sources_agree(stack.sandbox.reports("run-1"));
+    sources_agree(&stack.sandbox.reports("run-1"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn a_timed_run_of_every_kind_ends_well() {
     let words = "--cpu 1 --io 1 --vm 1 --vm-bytes 16M --hdd 1 --hdd-bytes 4M --timeout 1s";
     let words: Vec<&str> = words.split(' ').collect();
     let begun = Instant::now();
-    let outcome = Outcome::of(stress(&sandbox, &words).output().unwrap());
+    let outcome = Outcome::of(&stress(&sandbox, &words).output().unwrap());
     let took = begun.elapsed();
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("dispatching hogs: 1 cpu, 1 io, 1 vm, 1 hdd"));
@@ -35,7 +35,7 @@ fn the_program_called_as_stress_is_stress() {
     let sandbox = Sandbox::new();
     let link = sandbox.path().join("stress");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stressor"), &link).unwrap();
-    let outcome = Outcome::of(Command::new(&link).arg("--version").output().unwrap());
+    let outcome = Outcome::of(&Command::new(&link).arg("--version").output().unwrap());
     assert_eq!(outcome.stdout, "stress 1.0.7\n");
     let outcome = sandbox.run(&["stress", "--cpu", "0"]);
     assert_eq!(outcome.code, Some(1));
@@ -67,7 +67,7 @@ fn a_worker_that_fails_fails_the_run() {
     let mut command = stress(&sandbox, &["--hdd", "1", "--timeout", "5"]);
     // A folder that is removed while the program stands in it.
     command.current_dir(&folder);
-    let outcome = Outcome::of({
+    let outcome = Outcome::of(&{
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.wait_with_output().unwrap()
     });
@@ -75,7 +75,7 @@ fn a_worker_that_fails_fails_the_run() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let mut command = stress(&sandbox, &["--hdd", "1", "--timeout", "5"]);
     command.current_dir("/proc");
-    let outcome = Outcome::of(command.output().unwrap());
+    let outcome = Outcome::of(&command.output().unwrap());
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("mkstemp failed"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("failed run completed"), "{}", outcome.stderr);

@@ -52,7 +52,7 @@ impl Sandbox {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
-        Outcome::of(self.stressor(arguments).output().expect("the program starts"))
+        Outcome::of(&self.stressor(arguments).output().expect("the program starts"))
     }
 
     /// Run a scenario and read its verdict.
@@ -80,7 +80,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn of(output: Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

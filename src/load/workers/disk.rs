@@ -24,10 +24,10 @@ pub(super) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
     let mut seed = u64::from(context.number) * 2 + 1;
     let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
     let mut buffer = Buffer::new(block, &mut seed);
-    if !work.write {
-        if let Err(error) = fill(&file, work, &mut seed) {
-            return failure(Stage::Scratch, &error);
-        }
+    if !work.write
+        && let Err(error) = fill(&file, work, &mut seed)
+    {
+        return failure(Stage::Scratch, &error);
     }
     let blocks = (work.file_size / work.block_size).max(1);
     let mut schedule = work.rate.map(Schedule::new);
@@ -52,11 +52,9 @@ pub(super) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
             Fsync::End => number % blocks == 0,
             Fsync::Every(n) => number % n == 0,
         };
-        if flush {
-            if let Err(error) = file.sync_data() {
-                context.failed(failure(Stage::Flush, &error));
-                continue;
-            }
+        if flush && let Err(error) = file.sync_data() {
+            context.failed(failure(Stage::Flush, &error));
+            continue;
         }
         context.done(1, work.block_size, since.elapsed());
     }

@@ -13,10 +13,10 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
     if let Some(text) = roots.proc_text("stat") {
         stat(&text, values);
     }
-    if let Some(text) = roots.proc_text("loadavg") {
-        if let Some(load) = numbers(&text).first() {
-            plain(values, "node_load1", *load);
-        }
+    if let Some(text) = roots.proc_text("loadavg")
+        && let Some(load) = numbers(&text).first()
+    {
+        plain(values, "node_load1", *load);
     }
     if let Some(text) = roots.proc_text("schedstat") {
         schedstat(&text, values);

@@ -4,11 +4,11 @@ use super::{Values, numbers, plain};
 use crate::host::Roots;
 
 pub(super) fn sample(roots: &Roots, values: &mut Values) {
-    if let Some(text) = roots.proc_text("sys/fs/file-nr") {
-        if let [allocated, _, maximum] = numbers(&text)[..] {
-            plain(values, "node_filefd_allocated", allocated);
-            plain(values, "node_filefd_maximum", maximum);
-        }
+    if let Some(text) = roots.proc_text("sys/fs/file-nr")
+        && let [allocated, _, maximum] = numbers(&text)[..]
+    {
+        plain(values, "node_filefd_allocated", allocated);
+        plain(values, "node_filefd_maximum", maximum);
     }
     // `running/all` threads is the fourth word of loadavg: cheaper than
     // counting /proc/*/task.

@@ -248,12 +248,11 @@ fn explain(status: StatusCode, body: &[u8]) -> String {
         StatusCode::NOT_FOUND => "; is the path prefix right?",
         _ => "",
     };
-    let said = match decode::reply(body) {
-        Err(decode::Error::Refused { kind, message }) => format!("{kind}: {message}"),
-        _ => {
-            let start: Vec<u8> = body.iter().copied().take(200).collect();
-            String::from_utf8_lossy(&start).trim().to_owned()
-        }
+    let said = if let Err(decode::Error::Refused { kind, message }) = decode::reply(body) {
+        format!("{kind}: {message}")
+    } else {
+        let start: Vec<u8> = body.iter().copied().take(200).collect();
+        String::from_utf8_lossy(&start).trim().to_owned()
     };
     format!("{said}{hint}")
 }
