@@ -13,6 +13,8 @@ pub mod outcome;
 pub mod resources;
 pub mod workload;
 
+#[cfg(test)]
+mod cases;
 mod cause;
 mod onset;
 mod verdict;

@@ -10,6 +10,7 @@ use crate::model::{
     catalogue::{self, Class},
     series::SignalSet,
     time::Window,
+    units::Unit,
 };
 
 /// Fewer samples than this carry no verdict: a median of two is either.
@@ -181,6 +182,11 @@ fn share(value: f64) -> f64 {
     value.clamp(0.0, 1.0)
 }
 
+/// A value of a criterion as it may be shown.
+fn shown(criterion: &Criterion, value: f64) -> f64 {
+    if catalogue::unit_of(criterion.signal) == Some(Unit::Ratio) { share(value) } else { value }
+}
+
 fn held(
     criterion: &'static Criterion,
     class: Class,
@@ -196,8 +202,10 @@ fn held(
     if values.len() < FEWEST_SAMPLES {
         return None;
     }
-    let value = criterion.stat.of(&values)?;
-    let before = baseline.and_then(|window| criterion.stat.of(&signal.values_in(window)));
+    let value = shown(criterion, criterion.stat.of(&values)?);
+    let before = baseline
+        .and_then(|window| criterion.stat.of(&signal.values_in(window)))
+        .map(|before| shown(criterion, before));
     let met = value >= criterion.limit
         && (class != Class::Error || before.is_none_or(|before| value > ABOVE_BASELINE * before));
     Some(Held { criterion, class, value, before, samples: values.len(), met, decides: met })
