@@ -122,7 +122,7 @@ fn hot_paths(c: &mut Criterion) {
     c.bench_function("signals of one hour at 1 s", |b| b.iter(|| black_box(run_of(&snapshots))));
     let run = run_of(&snapshots);
     c.bench_function("analysis of one hour at 1 s", |b| {
-        b.iter(|| black_box(analyze::analyze(&run)))
+        b.iter(|| black_box(analyze::analyze(&run)));
     });
     let analysis = analyze::analyze(&run);
     for (name, format) in [("page of one hour", Format::Html), ("picture of one hour", Format::Png)]

@@ -1,7 +1,5 @@
 //! The manual says what the program knows.
 
-#![expect(clippy::expect_used, reason = "a test's helpers fail by panicking")]
-
 use std::{fmt::Write as _, fs};
 
 use stressor::scenario::keys::{Key, Kind, LOAD_COMMON, LOADS, SCENARIO};

@@ -95,3 +95,12 @@ fn cpu_time() -> Duration {
 fn failure(stage: Stage, error: &std::io::Error) -> Failure {
     Failure { stage, errno: error.raw_os_error().unwrap_or(0) }
 }
+
+/// Marsaglia's xorshift64 (2003): good enough to scatter
+/// offsets and lengths.
+fn next(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}

@@ -152,3 +152,18 @@ fn a_progress_on_no_terminal_is_plain_lines() {
     assert!(!outcome.stderr.contains('\x1b'), "{:?}", outcome.stderr);
     assert!(outcome.stdout.contains("report.html"), "{}", outcome.stdout);
 }
+
+/// What the worker's own clock says it took, the kernel's account shows too:
+/// a load that only the generator can see is none.
+#[test]
+fn partial_load_is_seen_by_the_kernel() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let verdict =
+        sandbox.verdict(&scenario("kind = \"cpu\"\nworkers = \"per-core\"\nload = 30", 6.0), &[]);
+    let ranking = phase(&verdict, "load")["ranking"].as_array().unwrap();
+    let cpu = ranking.iter().find(|ranked| ranked["resource"] == "cpu").expect("cpu");
+    let seen = cpu["utilization"].as_f64().unwrap();
+    assert!((0.25..=0.40).contains(&seen), "{seen}");
+    assert!((verdict["loads"][0]["achieved"].as_f64().unwrap() - 0.3).abs() < 0.01);
+}

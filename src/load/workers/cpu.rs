@@ -16,40 +16,62 @@ use crate::{load::pacer::Duty, scenario::plan::CpuMethod};
 const LANES: usize = 8;
 const SIDE: usize = 16;
 
-/// How long a batch takes: short when there are rests between, so that the
-/// load is even over tenths of a second; long when there are none.
-const SHORT: Duration = Duration::from_micros(50);
+/// How long a batch takes: shorter when there are rests between, so that the
+/// load is even over tenths of a second; longer when there are none.
+const SHORT: Duration = Duration::from_micros(400);
 const LONG: Duration = Duration::from_millis(1);
 
 pub(super) fn run(method: CpuMethod, share: f64, context: &Context<'_>) -> Failure {
     let duty = Duty::new(share);
     let mut state = State::new(context.number);
     let goal = if share >= 1.0 { LONG } else { SHORT };
-    let batch = calibrate(method, &mut state, goal);
+    let step = if method == CpuMethod::Matrix { 1 } else { LANES as u64 };
+    let batch = calibrate(method, &mut state, goal, step);
+    let mut random = u64::from(context.number) * 2 + 1;
     let mut start = context.begin();
     let cpu_before = cpu_time();
+    if share <= 0.0 {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
     loop {
+        let operations = if share >= 1.0 { batch } else { jittered(batch, step, &mut random) };
+        let began = Instant::now();
+        state.work(method, operations);
+        context.done(operations, 0, began.elapsed());
         let cpu = cpu_time().saturating_sub(cpu_before);
         let wall = start.elapsed();
-        if let Some(rest) = duty.rest(cpu, wall) {
-            std::thread::sleep(rest);
-            continue;
+        // One rest and then work again, whatever the clock says: a rest costs
+        // CPU time itself, and resting until nothing is owed can mean to do
+        // nothing but rest (measured at 20 %, where sleeping used it all up).
+        match duty.rest(cpu, wall) {
+            Some(rest) => std::thread::sleep(rest),
+            None => start += duty.forgive(cpu, wall),
         }
-        start += duty.forgive(cpu, wall);
-        let began = Instant::now();
-        state.work(method, batch);
-        context.done(batch, 0, began.elapsed());
     }
 }
 
-/// How many operations take `goal`.
-fn calibrate(method: CpuMethod, state: &mut State, goal: Duration) -> u64 {
-    let step = if method == CpuMethod::Matrix { 1 } else { LANES as u64 };
+/// Half to one and a half of a batch. With batches of equal length a worker at
+/// partial load can fall into step with the kernel's tick, and a kernel that
+/// charges whole ticks to whoever runs then sees it too often or too seldom.
+fn jittered(batch: u64, step: u64, random: &mut u64) -> u64 {
+    let steps = (batch / step).max(1);
+    let spread = (steps / 2).max(1);
+    (steps - spread + 1 + super::next(random) % (2 * spread)) * step
+}
+
+/// How many operations take `goal`: of three tries the fastest counts, as a
+/// page fault or an interrupt in a short one would pass for work.
+fn calibrate(method: CpuMethod, state: &mut State, goal: Duration, step: u64) -> u64 {
     let mut batch = step;
     loop {
-        let before = cpu_time();
-        state.work(method, batch);
-        let took = cpu_time().saturating_sub(before);
+        let mut took = Duration::MAX;
+        for _ in 0..3 {
+            let before = cpu_time();
+            state.work(method, batch);
+            took = took.min(cpu_time().saturating_sub(before));
+        }
         if took >= goal / 2 {
             let scale = goal.as_secs_f64() / took.as_secs_f64();
             #[expect(
@@ -164,6 +186,20 @@ mod tests {
             assert!(all.copied().all(f64::is_finite), "{method:?}");
             assert!(state.words.iter().all(|word| *word != 0), "{method:?}");
         }
+    }
+
+    /// For any batch: jittered lengths lie between a half and one and a half
+    /// of it, and their mean is the batch.
+    #[test]
+    fn jitter_keeps_the_mean() {
+        let (mut random, mut sum) = (1, 0);
+        for _ in 0..10_000 {
+            let length = jittered(8000, 8, &mut random);
+            assert!((4000..=12_000).contains(&length) && length % 8 == 0, "{length}");
+            sum += length;
+        }
+        assert!((sum / 10_000).abs_diff(8000) < 100, "{sum}");
+        assert_eq!(jittered(1, 1, &mut random).max(2), 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-use super::{Context, Failure, due, failure};
+use super::{Context, Failure, due, failure, next};
 use crate::{
     load::{pacer::Schedule, scratch, shared::Stage},
     scenario::plan::{DiskWork, Fsync},
@@ -100,14 +100,6 @@ impl Buffer {
     fn slice_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.skip..self.skip + self.len).unwrap_or(&mut [])
     }
-}
-
-/// Marsaglia's xorshift64 (2003): good enough to scatter offsets.
-fn next(seed: &mut u64) -> u64 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    *seed
 }
 
 #[cfg(test)]
