@@ -76,6 +76,7 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
                 name: "watch".into(),
                 level: None,
                 start: Timestamp(0),
+                steady: None,
                 end: Some(end),
                 planned_s: 3600.0,
                 loads: vec![],

@@ -51,7 +51,7 @@ pub fn analyze(run: &Run) -> Analysis {
 
 /// How many samples a phase has of a node, and how many it should have.
 fn data(run: &Run, node: &NodeData, phase: &PhaseRecord) -> Data {
-    let window = run.window(phase);
+    let window = run.steady(phase);
     let interval_s = node.signals.interval_s.max(0.001);
     let times: Vec<_> =
         node.signals.times.iter().copied().filter(|t| window.contains(*t)).collect();

@@ -70,10 +70,13 @@ pub struct Met {
 }
 
 /// Assess a resource on every device that was seen; one `Unknown` when none was.
+/// Utilization and saturation are those of `window`, in which the load was
+/// there; refusals count over the `whole` phase, its setup included.
 pub fn resource(
     resource: &'static Resource,
     signals: &SignalSet,
     window: Window,
+    whole: Window,
     baseline: Option<Window>,
 ) -> Vec<Assessment> {
     let criteria = || resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
@@ -92,7 +95,7 @@ pub fn resource(
     }
     let mut all: Vec<Assessment> = devices
         .into_iter()
-        .map(|device| one(resource, device, signals, window, baseline))
+        .map(|device| one(resource, device, signals, window, whole, baseline))
         .filter(|assessment| assessment.kind != Kind::Unknown)
         .collect();
     if all.is_empty() {
@@ -114,12 +117,14 @@ fn one(
     device: Option<String>,
     signals: &SignalSet,
     window: Window,
+    whole: Window,
     baseline: Option<Window>,
 ) -> Assessment {
     let hold = |criteria: &'static [Criterion], class: Class| -> Vec<Held> {
         criteria
             .iter()
             .filter_map(|criterion| {
+                let window = if class == Class::Error { whole } else { window };
                 held(criterion, class, device.as_deref(), signals, window, baseline)
             })
             .collect()

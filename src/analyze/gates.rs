@@ -33,7 +33,7 @@ fn judge_one(run: &Run, own: &SignalSet, threshold: &Threshold) -> Vec<Gate> {
         for phase in run.manifest.phases.iter().filter(|phase| phase_pattern.is_match(&phase.name))
         {
             let signals = if ours { own } else { &node.signals };
-            let window = run.window(phase);
+            let window = run.steady(phase);
             gates.push(gate(threshold, signals, window, &node.record.name, &phase.label()));
         }
     }

@@ -126,6 +126,13 @@ const fn utilization(
     Criterion { signal, stat: Stat::Percentile(50), limit, near, counts: Counts::Alone, source }
 }
 
+/// A utilization of something that fills up and stays full: met when a tenth
+/// of the phase's samples reach the limit. A machine that takes half a phase
+/// to fill its memory has filled it all the same.
+const fn level(signal: &'static str, limit: f64, near: f64, source: &'static str) -> Criterion {
+    Criterion { signal, stat: Stat::Percentile(90), limit, near, counts: Counts::Alone, source }
+}
+
 /// A saturation: met from `limit` on by the median sample.
 const fn saturation(
     signal: &'static str,

@@ -21,6 +21,9 @@ struct Case<'a> {
     node: &'a NodeData,
     phase: &'a PhaseRecord,
     index: usize,
+    /// From the making of the workers on: refusals count from here.
+    whole: Window,
+    /// From the load's being there on.
     window: Window,
     own: &'a SignalSet,
     data: Data,
@@ -34,10 +37,10 @@ pub(super) fn phase(
     own: &SignalSet,
 ) -> Option<PhaseOutcome> {
     let phase = run.manifest.phases.get(index)?;
-    let window = run.window(phase);
+    let (whole, window) = (run.window(phase), run.steady(phase));
     let data = super::data(run, node, phase);
-    let case = Case { run, node, phase, index, window, own, data: data.clone() };
-    let mut assessments = case.assess(window);
+    let case = Case { run, node, phase, index, whole, window, own, data: data.clone() };
+    let mut assessments = case.assess(window, whole);
     assessments.sort_by(|a, b| {
         Case::rank(b).partial_cmp(&Case::rank(a)).unwrap_or(std::cmp::Ordering::Equal)
     });
@@ -55,8 +58,8 @@ pub(super) fn phase(
     Some(PhaseOutcome {
         phase: phase.name.clone(),
         level: phase.level.as_ref().map(|level| level.value),
-        start: window.start,
-        end: window.end,
+        start: whole.start,
+        end: whole.end,
         verdict,
         ranking,
         data,
@@ -65,10 +68,12 @@ pub(super) fn phase(
 }
 
 impl Case<'_> {
-    fn assess(&self, window: Window) -> Vec<Assessment> {
+    fn assess(&self, window: Window, whole: Window) -> Vec<Assessment> {
         let baseline = baseline(self.run, self.index);
         ALL.iter()
-            .flat_map(|resource| assess::resource(resource, &self.node.signals, window, baseline))
+            .flat_map(|resource| {
+                assess::resource(resource, &self.node.signals, window, whole, baseline)
+            })
             .collect()
     }
 
@@ -119,7 +124,7 @@ impl Case<'_> {
         let Some(root) = roots.first().copied().or(near) else {
             return self.clean(assessments, unobserved);
         };
-        let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.window);
+        let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.whole);
         let since = self.since(root);
         let grade = self.grade(root, &roots, &unobserved);
         let others = roots.get(1..).unwrap_or(&[]);
@@ -179,8 +184,8 @@ impl Case<'_> {
         let signal = self.node.signals.get(leading.criterion.signal, root.device.as_deref())?;
         onset::since(signal, limit, self.window).or_else(|| {
             // Errors come in single events: from the first one on.
-            let first = signal.points_in(self.window).find(|point| point.v >= limit)?;
-            Some(first.t.plus(-signal.window_s).max(self.window.start))
+            let first = signal.points_in(self.whole).find(|point| point.v >= limit)?;
+            Some(first.t.plus(-signal.window_s).max(self.whole.start))
         })
     }
 
@@ -226,7 +231,7 @@ impl Case<'_> {
     /// Whether the level before this one was saturated by the same resource.
     fn seen_before(&self, root: &Assessment) -> bool {
         let Some((_, before)) = self.level_before() else { return false };
-        self.assess(self.run.window(before)).iter().any(|other| {
+        self.assess(self.run.steady(before), self.run.window(before)).iter().any(|other| {
             other.resource.name == root.resource.name
                 && other.device == root.device
                 && other.kind == Kind::Saturated

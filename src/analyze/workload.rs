@@ -78,7 +78,8 @@ fn merged(all: &[&WorkerInterval]) -> Option<hdrhistogram::Histogram<u64>> {
 
 /// Operations each second of a phase; `None` when nothing was counted.
 pub fn throughput(run: &Run, phase: usize) -> Option<f64> {
-    let mine: Vec<&WorkerInterval> = run.workers.iter().filter(|one| one.phase == phase).collect();
+    let mine: Vec<&WorkerInterval> =
+        run.workers.iter().filter(|one| one.phase == phase && !one.setup).collect();
     let seconds = covered(&mine)?;
     Some(mine.iter().map(|one| one.operations as f64).sum::<f64>() / seconds)
 }
@@ -92,14 +93,18 @@ fn covered(intervals: &[&WorkerInterval]) -> Option<f64> {
     by_worker.into_values().max_by(f64::total_cmp).filter(|seconds| *seconds > 0.0)
 }
 
+/// The intervals in which a worker did not set itself up any more.
+fn at_work(run: &Run) -> impl Iterator<Item = &WorkerInterval> {
+    run.workers.iter().filter(|one| !one.setup)
+}
+
 /// One summary a phase and load.
 pub(super) fn summaries(run: &Run) -> Vec<LoadOutcome> {
-    let keys: BTreeSet<(usize, usize)> =
-        run.workers.iter().map(|one| (one.phase, one.load)).collect();
+    let keys: BTreeSet<(usize, usize)> = at_work(run).map(|one| (one.phase, one.load)).collect();
     keys.into_iter()
         .filter_map(|(phase, load)| {
             let mine: Vec<&WorkerInterval> =
-                run.workers.iter().filter(|one| (one.phase, one.load) == (phase, load)).collect();
+                at_work(run).filter(|one| (one.phase, one.load) == (phase, load)).collect();
             summary(run, phase, &mine)
         })
         .collect()
@@ -204,9 +209,10 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
         } else {
             "others used the cores too, or the hypervisor withheld them".to_owned()
         }
+    } else if unit == Unit::Bytes && still_grew(run, index) {
+        "the phase was too short to touch it all".to_owned()
     } else if unit == Unit::Bytes {
-        "the memory reserve was reached, the kernel refused more, or the phase was too short to touch it all"
-            .to_owned()
+        "the host's memory reserve was reached, or the kernel refused more".to_owned()
     } else if outcome.errors > 0 {
         format!("{} operations failed", outcome.errors)
     } else {
@@ -217,6 +223,17 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
         unit.show(outcome.achieved),
         unit.show(requested)
     ))
+}
+
+/// Whether the memory held in a phase was more in its last interval than in
+/// the one before.
+fn still_grew(run: &Run, phase: usize) -> bool {
+    let mut moments: BTreeMap<Timestamp, u64> = BTreeMap::new();
+    for one in run.workers.iter().filter(|one| one.phase == phase) {
+        *moments.entry(one.t).or_default() += one.resident;
+    }
+    let mut newest = moments.into_values().rev();
+    newest.next().zip(newest.next()).is_some_and(|(last, before)| last > before)
 }
 
 fn unit(name: &str) -> Unit {

@@ -140,7 +140,7 @@ fn load(voice: &Voice, request: &Request, started: Instant) -> anyhow::Result<us
     let plan = plan(request);
     // The user of `stress` says how much memory; there is no reserve.
     let mut loader = Loader::new(&plan, cores, 0)?;
-    let mut exits = loader.start(0, Duration::from_secs(600), || false)?;
+    let mut exits = loader.start(0, Duration::from_secs(600))?;
     let deadline = u64::try_from(request.timeout_s)
         .ok()
         .filter(|seconds| *seconds > 0)
@@ -194,6 +194,7 @@ fn plan(request: &Request) -> Plan {
             size: Amount::Bytes(unsigned(request.vm_bytes).saturating_mul(unsigned(request.vm))),
             stride: unsigned(request.vm_stride),
             keep: request.vm_keep,
+            settle: false,
             pause,
         }),
     );

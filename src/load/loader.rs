@@ -43,11 +43,9 @@ pub enum Error {
     #[error("the process that starts the workers is gone (killed from outside?)")]
     SpawnerGone,
     /// Workers did not become ready.
-    #[error("{missing} of {of} workers were not ready after {} s", .after.as_secs())]
+    #[error("not all of {of} workers were ready after {} s", .after.as_secs())]
     NotReady {
-        /// How many.
-        missing: usize,
-        /// Of how many.
+        /// How many there are.
         of: usize,
         /// After how long.
         after: Duration,
@@ -120,6 +118,8 @@ pub struct Loader {
     plan: Vec<PhasePlan>,
     cores: u32,
     workers: Vec<Worker>,
+    /// Whether the spawner has forked all of them.
+    all_forked: bool,
     /// Workers of the phase that the kernel refused, with the reason.
     refused: Vec<(u32, Errno)>,
 }
@@ -149,57 +149,63 @@ impl Loader {
             plan: plan.phases.clone(),
             cores,
             workers: Vec::new(),
+            all_forked: true,
             refused: Vec::new(),
         })
     }
 
-    /// Fork the workers of phase `index`, wait until all are set up, and
-    /// release them at once. Returns those that ended before that.
+    /// Have the workers of phase `index` forked. They set themselves up and
+    /// wait; see [`Loader::is_ready`] and [`Loader::release`].
     ///
     /// # Errors
-    /// When the spawner is gone or workers do not become ready in `patience`.
-    pub fn start(
-        &mut self,
-        index: usize,
-        patience: Duration,
-        mut give_up: impl FnMut() -> bool,
-    ) -> Result<Vec<Exit>, Error> {
-        let Some(phase) = self.plan.get(index) else { return Ok(Vec::new()) };
+    /// When the spawner is gone.
+    pub fn fork(&mut self, index: usize) -> Result<(), Error> {
+        let Some(phase) = self.plan.get(index) else { return Ok(()) };
         self.workers = new_workers(phase, self.cores);
         self.refused.clear();
         self.shared.clear(self.workers.len());
+        self.all_forked = self.workers.is_empty();
         if self.workers.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        self.order(spawner::START, u32::try_from(index).unwrap_or(u32::MAX))?;
+        self.order(spawner::START, u32::try_from(index).unwrap_or(u32::MAX))
+    }
+
+    /// Whether every worker that is alive has set itself up: its file is laid
+    /// down, its memory taken. Reads messages: call [`Loader::exits`] first.
+    pub fn is_ready(&self) -> bool {
+        let waits = |(worker, index): (&Worker, usize)| {
+            let state = |slot: &Slot| slot.state.load(Ordering::Acquire);
+            worker.alive && self.slot(index).is_some_and(|slot| state(slot) < state::READY)
+        };
+        self.all_forked && !self.workers.iter().zip(0..).any(waits)
+    }
+
+    /// Let all workers that wait begin at once.
+    pub fn release(&mut self) {
+        self.shared.start();
+    }
+
+    /// [`Loader::fork`], wait, [`Loader::release`]. Returns the workers that
+    /// ended before that.
+    ///
+    /// # Errors
+    /// When the spawner is gone or workers are not ready after `patience`.
+    pub fn start(&mut self, index: usize, patience: Duration) -> Result<Vec<Exit>, Error> {
+        self.fork(index)?;
         let deadline = Instant::now() + patience;
         let mut exits = Vec::new();
-        let mut forked = false;
         loop {
-            while let Some(message) = self.receive(MsgFlags::MSG_DONTWAIT)? {
-                forked |= message.kind == spawner::ALL_FORKED;
-                exits.extend(self.note(message));
-            }
-            let waiting = self.workers.iter().zip(0..).filter(|(worker, index)| {
-                worker.alive
-                    && self
-                        .slot(*index)
-                        .is_some_and(|slot| slot.state.load(Ordering::Acquire) < state::READY)
-            });
-            let missing = waiting.count();
-            if forked && missing == 0 {
-                break;
-            }
-            if give_up() {
+            exits.extend(self.exits()?);
+            if self.is_ready() {
+                self.release();
                 return Ok(exits);
             }
             if Instant::now() > deadline {
-                return Err(Error::NotReady { missing, of: self.workers.len(), after: patience });
+                return Err(Error::NotReady { of: self.workers.len(), after: patience });
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        self.shared.start();
-        Ok(exits)
     }
 
     /// Kill all workers and wait until they are gone. Returns the number that
@@ -238,6 +244,7 @@ impl Loader {
     pub fn exits(&mut self) -> Result<Vec<Exit>, Error> {
         let mut exits = Vec::new();
         while let Some(message) = self.receive(MsgFlags::MSG_DONTWAIT)? {
+            self.all_forked |= message.kind == spawner::ALL_FORKED;
             exits.extend(self.note(message));
         }
         Ok(exits)

@@ -59,8 +59,12 @@ pub struct PhaseRecord {
     /// Set for each step of a ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// When its load began.
+    /// When it began: its workers were made and set themselves up.
     pub start: Timestamp,
+    /// When its load was there: files laid down, memory taken, all workers
+    /// released at once. Its planned length counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steady: Option<Timestamp>,
     /// When its load ended; `None` while it goes on or when the run was killed.
     pub end: Option<Timestamp>,
     /// Planned length in seconds.
@@ -200,6 +204,9 @@ pub struct WorkerInterval {
     pub worker: u32,
     /// Which `[[phase.load]]` of the phase it belongs to, from 0.
     pub load: usize,
+    /// Whether the worker was still setting itself up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setup: bool,
     /// Worker kind.
     pub kind: String,
     /// What the scenario asks of this worker, in [`WorkerInterval::unit`];
@@ -294,6 +301,12 @@ impl Run {
             samples.chain(workers).max().unwrap_or(phase.start).max(phase.start)
         };
         Window { start: phase.start, end: phase.end.or(self.manifest.end).unwrap_or_else(last) }
+    }
+
+    /// The part of a phase in which its load was there.
+    pub fn steady(&self, phase: &PhaseRecord) -> Window {
+        let window = self.window(phase);
+        Window { start: phase.steady.unwrap_or(window.start), end: window.end }
     }
 
     /// From the first phase's start to the last one's end.

@@ -555,7 +555,11 @@ fn host(node: &NodeData) -> (String, Vec<(&'static str, String)>) {
 fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) -> Panel {
     let signals = &node.signals;
     let mut charts = Vec::new();
-    let mut first = if node.record.loaded { load_lines(run, whole) } else { Vec::new() };
+    let mut first = if node.record.loaded {
+        load_lines(run, node.record.host.cores, whole)
+    } else {
+        Vec::new()
+    };
     for (name, label) in [("cpu_busy", "CPU busy"), ("memory_used_ratio", "memory used")] {
         if let Some(signal) = signals.get(name, None) {
             first.push(chart::line(label, first.len(), signal, whole));
@@ -636,38 +640,51 @@ fn busiest<'a>(signals: &'a SignalSet, name: &str) -> Option<(String, &'a Signal
         .map(|(_, signal)| (signal.device.clone().unwrap_or_default(), signal))
 }
 
-/// What each kind of load achieved, as a share of what was asked; where no
-/// amount was asked, of the most it ever did.
-fn load_lines(run: &Run, whole: Window) -> Vec<Line> {
+/// What each kind of load was asked for and achieved, as shares: of all cores
+/// for cpu, of what was asked for anything else, and where no amount was
+/// asked, of the most it ever did.
+fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
     let mut kinds: Vec<&str> = Vec::new();
     for interval in &run.workers {
         if !kinds.contains(&interval.kind.as_str()) {
             kinds.push(&interval.kind);
         }
     }
-    kinds
-        .into_iter()
-        .enumerate()
-        .map(|(style, kind)| {
-            let mut moments = std::collections::BTreeMap::new();
-            for one in run.workers.iter().filter(|one| one.kind == kind) {
-                let (achieved, requested) = moments.entry(one.t).or_insert((0.0, Some(0.0)));
-                *achieved += one.achieved;
-                *requested = requested.zip(one.requested).map(|(a, b): (f64, f64)| a + b);
-            }
-            let most = moments.values().map(|(achieved, _)| *achieved).fold(0.0, f64::max);
-            let asked = moments.values().all(|(_, requested)| requested.is_some_and(|r| r > 0.0));
+    let mut lines = Vec::new();
+    for kind in kinds {
+        let mut moments = std::collections::BTreeMap::new();
+        for one in run.workers.iter().filter(|one| one.kind == kind) {
+            let (achieved, requested) = moments.entry(one.t).or_insert((0.0, Some(0.0)));
+            *achieved += one.achieved;
+            *requested = requested.zip(one.requested).map(|(a, b): (f64, f64)| a + b);
+        }
+        let mut add = |name: String, of: &dyn Fn(f64, Option<f64>) -> Option<f64>| {
             let points: Vec<(f64, f64)> = moments
-                .into_iter()
+                .iter()
                 .filter_map(|(t, (achieved, requested))| {
-                    let of = if asked { requested? } else { most };
-                    (of > 0.0).then(|| (chart::offset(t, whole), (achieved / of).clamp(0.0, 1.0)))
+                    let share = of(*achieved, *requested).filter(|share| share.is_finite())?;
+                    Some((chart::offset(*t, whole), share.clamp(0.0, 1.0)))
                 })
                 .collect();
-            let of = if asked { "of asked" } else { "of its best" };
-            Line { name: format!("{kind} load, {of}"), style, points: chart::thinned(&points) }
-        })
-        .collect()
+            lines.push(Line { name, style: lines.len(), points: chart::thinned(&points) });
+        };
+        let most = moments.values().map(|(achieved, _)| *achieved).fold(0.0, f64::max);
+        let asked = moments.values().all(|(_, requested)| requested.is_some_and(|r| r > 0.0));
+        if kind == "cpu" && cores > 0 {
+            let cores = f64::from(cores);
+            add("cpu asked".to_owned(), &|_, requested| requested.map(|r| r / cores));
+            add("cpu achieved by the load".to_owned(), &|achieved, _| Some(achieved / cores));
+        } else if asked {
+            add(format!("{kind} load, of asked"), &|achieved, requested| {
+                Some(achieved / requested?)
+            });
+        } else {
+            add(format!("{kind} load, of its best"), &|achieved, _| {
+                (most > 0.0).then(|| achieved / most)
+            });
+        }
+    }
+    lines
 }
 
 fn gaps(signals: &SignalSet, whole: Window) -> Vec<(f64, f64)> {

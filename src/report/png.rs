@@ -280,11 +280,11 @@ fn cut(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
-/// Break into lines that fit; a character of the built-in font is 0.56 of its
-/// size wide on average.
+/// Break into lines that fit; a character of the built-in font is less than
+/// 0.49 of its size wide on average.
 fn wrapped(text: &str, size: f64, width: f64) -> Vec<String> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "characters")]
-    let most = (width / (size * 0.56)) as usize;
+    let most = (width / (size * 0.49)) as usize;
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         if let Some(line) = lines.last_mut()

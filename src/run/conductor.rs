@@ -40,8 +40,9 @@ use crate::{
 
 /// How often the user is shown the state of the run.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
-/// How long workers may take to set up: laying down files takes a while.
-const SETUP_PATIENCE: Duration = Duration::from_secs(120);
+/// How long workers may take to set up: laying down files and taking memory
+/// takes a while on a large or slow machine.
+const SETUP_PATIENCE: Duration = Duration::from_secs(900);
 
 /// What the caller decides.
 #[derive(Debug, Clone)]
@@ -202,6 +203,26 @@ enum Stop {
     Failure(String),
 }
 
+/// What a stretch of time goes on until.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// All workers have set themselves up.
+    Ready,
+    /// Its time is over.
+    Over,
+}
+
+/// A stretch of a phase.
+#[derive(Debug, Clone, Copy)]
+struct Time<'a> {
+    /// Index into the plan's phases.
+    index: usize,
+    /// The phase's label.
+    label: &'a str,
+    begun: Instant,
+    ends: Instant,
+}
+
 struct Conductor<'a> {
     plan: &'a Plan,
     machine: Machine,
@@ -234,37 +255,42 @@ impl Conductor<'_> {
     }
 
     fn phase(&mut self, index: usize, phase: &PhasePlan) -> Stop {
-        let ending = self.ending.clone();
-        let mut interrupted = None;
-        let started = self.loader.start(index, SETUP_PATIENCE, || {
-            interrupted = ending.try_recv().ok();
-            interrupted.is_some()
-        });
-        let exits = match started {
-            Ok(exits) => exits,
-            Err(error) => return Stop::Failure(error.to_string()),
-        };
-        let started = Instant::now();
-        let start = self.clock.at(started);
+        let begun = Instant::now();
+        if let Err(error) = self.loader.fork(index) {
+            return Stop::Failure(error.to_string());
+        }
         self.manifest.phases.push(PhaseRecord {
             name: phase.name.clone(),
             level: phase.level.clone(),
-            start,
+            start: self.clock.at(begun),
+            steady: None,
             end: None,
             planned_s: phase.duration.as_secs_f64(),
             loads: phase.loads.iter().map(|load| explain::load(load, Some(self.machine))).collect(),
         });
         let label = self.manifest.phases.last().map(PhaseRecord::label).unwrap_or_default();
         self.event("phase", format!("phase {label} begins"), Some(index));
-        self.save();
-        self.worker_exits(&exits, index);
-        for (worker, errno) in self.loader.refused().to_vec() {
-            let text = format!("worker {worker} could not be started: {errno}");
-            self.warn("worker", text, Some(index));
-        }
-        let stop = match interrupted {
-            Some(signal) => Stop::Signal(signal),
-            None => self.hold(index, phase, started, &label),
+        let setup = Time { index, label: &label, begun, ends: begun + SETUP_PATIENCE };
+        let stop = match self.hold(phase, setup, Until::Ready) {
+            Stop::Planned if self.loader.is_ready() => {
+                for (worker, errno) in self.loader.refused().to_vec() {
+                    let text = format!("worker {worker} could not be started: {errno}");
+                    self.warn("worker", text, Some(index));
+                }
+                self.loader.release();
+                let released = Instant::now();
+                if let Some(record) = self.manifest.phases.last_mut() {
+                    record.steady = Some(self.clock.at(released));
+                }
+                self.save();
+                let ends = released + phase.duration;
+                self.hold(phase, Time { index, label: &label, begun: released, ends }, Until::Over)
+            }
+            Stop::Planned => Stop::Failure(format!(
+                "the workers of phase {label} were not set up after {} s",
+                SETUP_PATIENCE.as_secs()
+            )),
+            stop => stop,
         };
         // The last counts, before the workers go.
         let stopped = Instant::now();
@@ -294,16 +320,22 @@ impl Conductor<'_> {
         self.save();
     }
 
-    /// Hold a phase until its time is over or something stops it.
-    fn hold(&mut self, index: usize, phase: &PhasePlan, started: Instant, label: &str) -> Stop {
-        let deadline = started + phase.duration;
-        let ticks = tick(SHOW_EVERY.min(self.plan.telemetry.interval));
-        let mut counted = started;
-        let mut shown = started;
+    /// Go on until the workers are ready or the phase's time is over, or
+    /// something stops it.
+    fn hold(&mut self, phase: &PhasePlan, time: Time<'_>, until: Until) -> Stop {
+        let index = time.index;
+        let ticks = match until {
+            // The phase shall begin when the last worker is ready, not later.
+            Until::Ready => tick(Duration::from_millis(1)),
+            Until::Over => tick(SHOW_EVERY.min(self.plan.telemetry.interval)),
+        };
+        let mut counted = time.begun;
+        let mut shown = time.begun;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.count(index, phase, &mut counted);
+            let left = time.ends.saturating_duration_since(Instant::now());
+            let over = left.is_zero() || (until == Until::Ready && self.loader.is_ready());
+            if over {
+                self.count(time, phase, until, &mut counted);
                 return Stop::Planned;
             }
             let snapshots = self.snapshots.clone();
@@ -312,14 +344,14 @@ impl Conductor<'_> {
             select! {
                 recv(ending) -> signal => {
                     if let Ok(signal) = signal {
-                        self.count(index, phase, &mut counted);
+                        self.count(time, phase, until, &mut counted);
                         return Stop::Signal(signal);
                     }
                 }
                 recv(snapshots) -> snapshot => {
                     if let Ok(snapshot) = snapshot {
                         self.sample(snapshot);
-                        self.count(index, phase, &mut counted);
+                        self.count(time, phase, until, &mut counted);
                         if let Some(reason) = self.check_guards() {
                             return Stop::Guard(reason);
                         }
@@ -336,14 +368,14 @@ impl Conductor<'_> {
             match self.loader.exits() {
                 Ok(exits) => self.worker_exits(&exits, index),
                 Err(error) => {
-                    self.count(index, phase, &mut counted);
+                    self.count(time, phase, until, &mut counted);
                     return Stop::Failure(error.to_string());
                 }
             }
             let now = Instant::now();
             if now.duration_since(shown) >= SHOW_EVERY {
                 shown = now;
-                self.show_live(index, started, deadline, label);
+                self.show_live(time, until);
             }
         }
     }
@@ -354,7 +386,7 @@ impl Conductor<'_> {
     }
 
     /// Write down what the workers did since the last time.
-    fn count(&mut self, index: usize, phase: &PhasePlan, counted: &mut Instant) {
+    fn count(&mut self, time: Time<'_>, phase: &PhasePlan, until: Until, counted: &mut Instant) {
         if phase.loads.is_empty() {
             self.achieved.clear();
             self.load_readings.clear();
@@ -369,7 +401,9 @@ impl Conductor<'_> {
         *counted = now;
         let done = self.loader.progress();
         let t = self.clock.at(now);
-        for interval in progress::intervals(&done, &phase.loads, index, t, took) {
+        for interval in
+            progress::intervals(&done, &phase.loads, (time.index, until == Until::Ready), t, took)
+        {
             self.journal.worker(&interval);
         }
         self.load_readings = progress::readings(&done, took);
@@ -406,18 +440,25 @@ impl Conductor<'_> {
         }
     }
 
-    fn show_live(&mut self, index: usize, started: Instant, deadline: Instant, label: &str) {
+    fn show_live(&mut self, time: Time<'_>, until: Until) {
         let now = Instant::now();
-        let left = deadline.saturating_duration_since(now);
+        let left = match until {
+            // Its time has not begun.
+            Until::Ready => {
+                self.plan.phases.get(time.index).map_or(Duration::ZERO, |phase| phase.duration)
+            }
+            Until::Over => time.ends.saturating_duration_since(now),
+        };
         let later: Duration =
-            self.plan.phases.iter().skip(index + 1).map(|phase| phase.duration).sum();
+            self.plan.phases.iter().skip(time.index + 1).map(|phase| phase.duration).sum();
         let (all, alive) = self.loader.count();
+        let setting_up = if until == Until::Ready { " (setting up)" } else { "" };
         let live = Live {
             run: self.manifest.id.clone(),
-            phase: label.to_owned(),
-            number: index + 1,
+            phase: format!("{}{setting_up}", time.label),
+            number: time.index + 1,
             of: self.plan.phases.len(),
-            elapsed_s: now.duration_since(started).as_secs_f64(),
+            elapsed_s: now.duration_since(time.begun).as_secs_f64(),
             left_s: left.as_secs_f64(),
             run_left_s: (left + later).as_secs_f64(),
             workers: (alive, all),

@@ -34,7 +34,7 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
 pub(super) fn intervals(
     progress: &[Progress],
     loads: &[LoadPlan],
-    phase: usize,
+    (phase, setup): (usize, bool),
     t: Timestamp,
     took: Duration,
 ) -> Vec<WorkerInterval> {
@@ -50,6 +50,7 @@ pub(super) fn intervals(
                 phase,
                 worker: one.worker,
                 load: one.load,
+                setup,
                 kind: work.kind().to_owned(),
                 requested,
                 achieved,

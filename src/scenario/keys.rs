@@ -228,7 +228,7 @@ pub static LOADS: &[LoadKind] = &[
             may(
                 "keep",
                 Kind::Flag,
-                "Take the memory once and touch it again and again (true, the default), or free it and take it again each time (false).",
+                "Take the memory once, before the phase begins, and touch it again and again (true, the default), or free it and take it again each time (false).",
             ),
             may(
                 "pause",

@@ -1,11 +1,11 @@
 //! File descriptors of the whole system.
 
-use super::{BLANK, Resource, utilization};
+use super::{BLANK, Resource, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "file-descriptors",
     title: "the system's file descriptors",
-    utilization: &[utilization(
+    utilization: &[level(
         "file_descriptors_ratio",
         0.90,
         0.70,

@@ -1,11 +1,11 @@
 //! Space of a file system.
 
-use super::{BLANK, Resource, utilization};
+use super::{BLANK, Resource, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "filesystem",
     title: "the file system at {device}",
-    utilization: &[utilization(
+    utilization: &[level(
         "filesystem_used_ratio",
         0.97,
         0.90,

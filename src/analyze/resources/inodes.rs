@@ -1,11 +1,11 @@
 //! Inodes of a file system.
 
-use super::{BLANK, Resource, utilization};
+use super::{BLANK, Resource, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "inodes",
     title: "the inodes of {device}",
-    utilization: &[utilization(
+    utilization: &[level(
         "inodes_used_ratio",
         0.97,
         0.90,

@@ -1,11 +1,11 @@
 //! Memory of the host.
 
-use super::{BLANK, Counts, Relation, Resource, errors, saturation, utilization};
+use super::{BLANK, Counts, Relation, Resource, errors, level, saturation};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory",
     title: "memory",
-    utilization: &[utilization(
+    utilization: &[level(
         "memory_used_ratio",
         0.94,
         0.80,

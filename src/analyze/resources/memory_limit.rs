@@ -1,11 +1,11 @@
 //! The memory limit of the own cgroup.
 
-use super::{BLANK, Counts, Resource, errors, saturation, utilization};
+use super::{BLANK, Counts, Resource, errors, level, saturation};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory-limit",
     title: "the memory limit of cgroup {device}",
-    utilization: &[utilization(
+    utilization: &[level(
         "cgroup_memory_working_ratio",
         0.95,
         0.80,

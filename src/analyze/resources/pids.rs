@@ -1,13 +1,13 @@
 //! Process and thread numbers, of the system and of the own cgroup.
 
-use super::{BLANK, Resource, utilization};
+use super::{BLANK, Resource, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "pids",
     title: "the table of tasks",
     utilization: &[
-        utilization("pids_ratio", 0.95, 0.80, "ceiling: the smaller of threads-max and pid_max"),
-        utilization("cgroup_pids_ratio", 0.95, 0.80, "ceiling: pids.max of the cgroup"),
+        level("pids_ratio", 0.95, 0.80, "ceiling: the smaller of threads-max and pid_max"),
+        level("cgroup_pids_ratio", 0.95, 0.80, "ceiling: pids.max of the cgroup"),
     ],
     blind: "the number of tasks was not sampled (node_exporter: --collector.processes)",
     advice: "raise the limit, or find who starts so many",

@@ -31,21 +31,32 @@ pub(super) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
         return Failure { stage: Stage::Map, errno: libc::EINVAL };
     };
     let stride = usize::try_from(work.stride).unwrap_or(usize::MAX).max(1);
+    let mut kept = None;
+    if work.keep && work.settle {
+        // The phase begins when the memory is held; taking it is the setup.
+        match Area::take(bytes) {
+            Ok(area) => {
+                area.touch(stride, Pass::Setup, context);
+                kept = Some(area);
+            }
+            Err(errno) => return Failure { stage: Stage::Map, errno: errno as i32 },
+        }
+    }
     context.begin();
     loop {
-        let area = match Area::take(bytes) {
+        let settled = kept.is_some();
+        let area = match kept.take().map_or_else(|| Area::take(bytes), Ok) {
             Ok(area) => area,
             Err(errno) => {
-                let failure = Failure { stage: Stage::Map, errno: errno as i32 };
-                context.failed(failure);
+                context.failed(Failure { stage: Stage::Map, errno: errno as i32 });
                 std::thread::sleep(Duration::from_millis(100));
                 continue;
             }
         };
-        let mut first = true;
+        let mut pass = if settled { Pass::Again } else { Pass::First };
         loop {
-            area.touch(stride, first, context);
-            first = false;
+            area.touch(stride, pass, context);
+            pass = Pass::Again;
             std::thread::sleep(work.pause);
             if !work.keep {
                 break;
@@ -54,6 +65,17 @@ pub(super) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
         drop(area);
         context.slot.resident.store(0, Relaxed);
     }
+}
+
+/// Which time the memory is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Before the phase: the kernel hands the pages out, nothing is counted.
+    Setup,
+    /// The kernel hands the pages out.
+    First,
+    /// The pages are there.
+    Again,
 }
 
 /// A mapping of our own.
@@ -79,7 +101,8 @@ impl Area {
 
     /// Write one byte every `stride`; on the first pass look before each step
     /// whether the host can still give.
-    fn touch(&self, stride: usize, first: bool, context: &Context<'_>) {
+    fn touch(&self, stride: usize, pass: Pass, context: &Context<'_>) {
+        let first = pass != Pass::Again;
         let bytes = self.bytes.get();
         let mut at = 0;
         let mut look = 0;
@@ -98,7 +121,9 @@ impl Area {
                 touched += 1;
                 at += stride;
             }
-            context.done(touched, (end - from) as u64, began.elapsed());
+            if pass != Pass::Setup {
+                context.done(touched, (end - from) as u64, began.elapsed());
+            }
             if first {
                 context.slot.resident.store(end as u64, Relaxed);
             }
