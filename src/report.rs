@@ -11,6 +11,7 @@ mod json;
 mod junit;
 mod markdown;
 mod png;
+mod timeline;
 
 use crate::{analyze::outcome::Analysis, model::run::Run};
 

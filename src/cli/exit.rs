@@ -92,9 +92,9 @@ impl From<load::loader::Error> for Failure {
     }
 }
 
-impl From<run::conductor::Error> for Failure {
-    fn from(error: run::conductor::Error) -> Self {
-        use run::conductor::Error;
+impl From<run::conduct::Error> for Failure {
+    fn from(error: run::conduct::Error) -> Self {
+        use run::conduct::Error;
         match error {
             Error::Refused(_) | Error::Nodes(_) => Self::new(Exit::Refused, error),
             Error::Store(error) => error.into(),

@@ -21,7 +21,7 @@ pub mod state {
     pub const READY: u32 = 1;
     /// At work.
     pub const RUNNING: u32 = 2;
-    /// Ended by itself: [`super::Slot::stage`] and `errno` say why.
+    /// Ended by itself: [`super::Slot::noted`] says why.
     pub const FAILED: u32 = 3;
 }
 

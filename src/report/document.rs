@@ -1,7 +1,10 @@
 //! The report as data: what is said and drawn, in which order. Formats only
 //! give it a shape.
 
-use super::chart::{self, Chart, Line};
+use super::{
+    chart,
+    timeline::{self, Band, Panel},
+};
 use crate::{
     analyze::{
         outcome::{Analysis, Kind, PhaseOutcome, Verdict},
@@ -9,9 +12,6 @@ use crate::{
     },
     model::{
         run::{NodeData, Run, SourceKind},
-        series::{Signal, SignalSet},
-        stats,
-        time::Window,
         units::{Unit, short_count, show_bytes, show_duration, show_seconds, three_digits},
     },
 };
@@ -24,16 +24,6 @@ pub(super) struct Badge {
     /// `good`, `warn`, `bad`, `plain`: colour and shape follow from it.
     pub(super) tone: &'static str,
     pub(super) mark: &'static str,
-}
-
-/// A phase on the time axis.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Band {
-    pub(super) label: String,
-    /// Seconds since the run's start.
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) loaded: bool,
 }
 
 /// A cell of the matrix of nodes and resources.
@@ -107,15 +97,6 @@ pub(super) struct LoadRow {
     pub(super) shortfall: String,
 }
 
-/// Charts of one node.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Panel {
-    pub(super) node: String,
-    pub(super) charts: Vec<Chart>,
-    /// Seconds in which samples are missing.
-    pub(super) gaps: Vec<(f64, f64)>,
-}
-
 /// The whole report.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Document {
@@ -173,9 +154,9 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
         columns,
         matrix,
         seconds: whole.seconds().max(1.0),
-        bands: bands(run, whole),
+        bands: timeline::bands(run, whole),
         onset: overall.and_then(|overall| overall.since).map(|since| chart::offset(since, whole)),
-        panels: run.nodes.iter().map(|node| panel(run, node, &own, whole)).collect(),
+        panels: run.nodes.iter().map(|node| timeline::panel(run, node, &own, whole)).collect(),
         judgements: judgements(run, analysis),
         gates: analysis
             .thresholds
@@ -275,22 +256,6 @@ fn badges(analysis: &Analysis) -> Vec<Badge> {
         }
     };
     vec![bottleneck, validity, gates]
-}
-
-fn bands(run: &Run, whole: Window) -> Vec<Band> {
-    run.manifest
-        .phases
-        .iter()
-        .map(|phase| {
-            let window = run.window(phase);
-            Band {
-                label: phase.label(),
-                from: chart::offset(window.start, whole),
-                to: chart::offset(window.end, whole),
-                loaded: !phase.loads.is_empty(),
-            }
-        })
-        .collect()
 }
 
 /// Per node the worst of each resource over the phases under load; over all
@@ -550,153 +515,4 @@ fn host(node: &NodeData) -> (String, Vec<(&'static str, String)>) {
     add("not observable here", host.absent.join("; "));
     add("load", if record.loaded { "carries the load" } else { "watched only" }.to_owned());
     (record.name.clone(), facts)
-}
-
-fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) -> Panel {
-    let signals = &node.signals;
-    let mut charts = Vec::new();
-    let mut first = if node.record.loaded {
-        load_lines(run, node.record.host.cores, whole)
-    } else {
-        Vec::new()
-    };
-    for (name, label) in [("cpu_busy", "CPU busy"), ("memory_used_ratio", "memory used")] {
-        if let Some(signal) = signals.get(name, None) {
-            first.push(chart::line(label, first.len(), signal, whole));
-        }
-    }
-    if let Some((device, signal)) = busiest(signals, "disk_busy") {
-        first.push(chart::line(&format!("disk {device} busy"), first.len(), signal, whole));
-    }
-    if let Some(signal) = signals.all("cgroup_memory_working_ratio").first() {
-        first.push(chart::line("cgroup memory of its limit", first.len(), signal, whole));
-    }
-    charts.extend(Chart::new("Load and utilization", Unit::Ratio, first));
-    let waiting = [
-        ("cpu_psi_some", "for a core"),
-        ("io_psi_some", "for I/O"),
-        ("memory_psi_some", "for memory"),
-    ]
-    .iter()
-    .enumerate()
-    .filter_map(|(style, (name, label))| {
-        Some(chart::line(label, style, signals.get(name, None)?, whole))
-    })
-    .collect();
-    charts.extend(Chart::new("Share of time in which tasks waited (PSI)", Unit::Ratio, waiting));
-    let mut disk = Vec::new();
-    for (name, label) in [("disk_read_bytes", "read"), ("disk_written_bytes", "written")] {
-        if let Some((device, signal)) = busiest(signals, name) {
-            disk.push(chart::line(&format!("{device} {label}"), disk.len(), signal, whole));
-        }
-    }
-    charts.extend(
-        Chart::new("Disk throughput", Unit::BytesPerSecond, disk)
-            .filter(|chart| chart.top >= 4096.0),
-    );
-    if let Some((device, signal)) = busiest(signals, "disk_queue") {
-        charts.extend(
-            Chart::new(
-                "Requests in flight",
-                Unit::Count,
-                vec![chart::line(&device, 0, signal, whole)],
-            )
-            .filter(|chart| chart.top >= 0.5),
-        );
-    }
-    let mut network = Vec::new();
-    for (name, label) in [("network_received_bytes", "received"), ("network_sent_bytes", "sent")] {
-        if let Some((device, signal)) = busiest(signals, name) {
-            network.push(chart::line(&format!("{device} {label}"), network.len(), signal, whole));
-        }
-    }
-    charts.extend(
-        Chart::new("Network throughput", Unit::BytesPerSecond, network)
-            .filter(|chart| chart.top >= 4096.0),
-    );
-    if node.record.loaded {
-        let latency = [("load_latency_p50", "median"), ("load_latency_p99", "99th percentile")]
-            .iter()
-            .enumerate()
-            .filter_map(|(style, (name, label))| {
-                Some(chart::line(label, style, own.get(name, None)?, whole))
-            })
-            .collect();
-        charts.extend(Chart::new("Latency of the load's operations", Unit::Seconds, latency));
-    }
-    Panel { node: node.record.name.clone(), charts, gaps: gaps(signals, whole) }
-}
-
-/// The device that was used most, by the mean of a signal.
-fn busiest<'a>(signals: &'a SignalSet, name: &str) -> Option<(String, &'a Signal)> {
-    signals
-        .all(name)
-        .iter()
-        .map(|signal| {
-            let values: Vec<f64> = signal.points.iter().map(|point| point.v).collect();
-            (stats::mean(&values).unwrap_or(0.0), signal)
-        })
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, signal)| (signal.device.clone().unwrap_or_default(), signal))
-}
-
-/// What each kind of load was asked for and achieved, as shares: of all cores
-/// for cpu, of what was asked for anything else, and where no amount was
-/// asked, of the most it ever did.
-fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
-    let mut kinds: Vec<&str> = Vec::new();
-    for interval in &run.workers {
-        if !kinds.contains(&interval.kind.as_str()) {
-            kinds.push(&interval.kind);
-        }
-    }
-    let mut lines = Vec::new();
-    for kind in kinds {
-        let mut moments = std::collections::BTreeMap::new();
-        for one in run.workers.iter().filter(|one| one.kind == kind) {
-            let (achieved, requested) = moments.entry(one.t).or_insert((0.0, Some(0.0)));
-            *achieved += one.achieved;
-            *requested = requested.zip(one.requested).map(|(a, b): (f64, f64)| a + b);
-        }
-        let mut add = |name: String, of: &dyn Fn(f64, Option<f64>) -> Option<f64>| {
-            let points: Vec<(f64, f64)> = moments
-                .iter()
-                .filter_map(|(t, (achieved, requested))| {
-                    let share = of(*achieved, *requested).filter(|share| share.is_finite())?;
-                    Some((chart::offset(*t, whole), share.clamp(0.0, 1.0)))
-                })
-                .collect();
-            lines.push(Line { name, style: lines.len(), points: chart::thinned(&points) });
-        };
-        let most = moments.values().map(|(achieved, _)| *achieved).fold(0.0, f64::max);
-        let asked = moments.values().all(|(_, requested)| requested.is_some_and(|r| r > 0.0));
-        if kind == "cpu" && cores > 0 {
-            let cores = f64::from(cores);
-            add("cpu asked".to_owned(), &|_, requested| requested.map(|r| r / cores));
-            add("cpu achieved by the load".to_owned(), &|achieved, _| Some(achieved / cores));
-        } else if asked {
-            add(format!("{kind} load, of asked"), &|achieved, requested| {
-                Some(achieved / requested?)
-            });
-        } else {
-            add(format!("{kind} load, of its best"), &|achieved, _| {
-                (most > 0.0).then(|| achieved / most)
-            });
-        }
-    }
-    lines
-}
-
-fn gaps(signals: &SignalSet, whole: Window) -> Vec<(f64, f64)> {
-    let interval_s = signals.interval_s.max(0.001);
-    signals
-        .times
-        .windows(2)
-        .filter_map(|pair| {
-            let [a, b] = pair else { return None };
-            (b.since(*a) > 1.5 * interval_s)
-                .then(|| (chart::offset(*a, whole), chart::offset(*b, whole)))
-        })
-        .filter(|(from, to)| *to > 0.0 && *from < whole.seconds())
-        .collect()
 }

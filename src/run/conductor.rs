@@ -1,31 +1,24 @@
 //! Takes a plan through its phases on a monotonic clock, and writes down what
 //! happened as it happens.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never, select, tick};
 use nix::sys::signal::Signal;
 
 use super::{
-    guards::Guards,
+    conduct::{Error, Outcome},
+    guards::{Guards, Reading},
     live::{Live, Newest, Update},
-    nodes::{self, Nodes},
     progress,
     sampling::Sampling,
     scraping::{News, Scraping},
-    signals,
 };
 use crate::{
-    host::{Roots, clock::Clock},
-    load::{
-        Exit, Loader, loader,
-        preflight::{self, Preflight},
-    },
+    host::clock::Clock,
+    load::{Exit, Loader},
     model::{
-        run::{Event, Manifest, PhaseRecord, RUN_SCHEMA, State},
+        run::{Event, Manifest, PhaseRecord, State},
         series::Snapshot,
         time::Timestamp,
         units::show_bytes,
@@ -34,8 +27,7 @@ use crate::{
         explain::{self, Machine},
         plan::{PhasePlan, Plan},
     },
-    store::{self, folder::RunFolder, journal::Journal, names},
-    telemetry::proc::Sampler,
+    store::{folder::RunFolder, journal::Journal},
 };
 
 /// How often the user is shown the state of the run.
@@ -44,155 +36,8 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 /// takes a while on a large or slow machine.
 const SETUP_PATIENCE: Duration = Duration::from_secs(900);
 
-/// What the caller decides.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Where runs are kept.
-    pub reports: PathBuf,
-    /// The run's name; `run-N` without one.
-    pub name: Option<String>,
-    /// The scenario as given.
-    pub scenario_text: String,
-    /// `--set` values.
-    pub overrides: Vec<String>,
-    /// Free labels.
-    pub tags: std::collections::BTreeMap<String, String>,
-    /// Where /proc and /sys are.
-    pub roots: Roots,
-    /// Start although a safety limit would be crossed.
-    pub unsafe_limits: bool,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// Where it is kept.
-    pub folder: RunFolder,
-    /// How far it came.
-    pub state: State,
-    /// The signal that ended it.
-    pub signal: Option<Signal>,
-}
-
-/// Why a run could not take place.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Something that must hold before a start does not.
-    #[error("{}", .0.join("\n"))]
-    Refused(Vec<String>),
-    /// The nodes could not be found.
-    #[error(transparent)]
-    Nodes(#[from] nodes::Error),
-    /// The load failed.
-    #[error(transparent)]
-    Load(#[from] loader::Error),
-    /// The run could not be kept.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// A journal could not be written.
-    #[error("the journal of the run cannot be written")]
-    Journal(#[source] std::io::Error),
-}
-
-/// Carry out a plan. The caller must have one thread.
-///
-/// # Errors
-/// When the run cannot start, or its folder cannot be written. A run that
-/// started leaves its folder in any case.
-pub fn conduct(
-    plan: &Plan,
-    options: &Options,
-    show: &mut dyn FnMut(Update),
-) -> Result<Outcome, Error> {
-    let cores = crate::host::allowed_cores();
-    let found = preflight::check(plan, &options.roots, &cores, options.unsafe_limits);
-    if !found.refusals.is_empty() {
-        return Err(Error::Refused(found.refusals));
-    }
-    let machine = preflight::machine(&options.roots, &cores);
-    let reserve = reserve(options);
-    // Before anything makes a thread: see `Loader::new`.
-    let loader = Loader::new(plan, machine.cores, reserve)?;
-    let ending = signals::listen();
-    // The run must survive what it does to the machine; the workers go first.
-    let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
-    show(Update::Line(explain::worst_case_line(plan, machine)));
-    let nodes = nodes::resolve(plan, &options.roots)?;
-    let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
-    folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
-    let clock = Clock::start();
-    let manifest = manifest(plan, options, &folder, &nodes, &found, clock.now());
-    folder.write_manifest(&manifest)?;
-    for note in &manifest.notes {
-        show(Update::Warning(note.clone()));
-    }
-    let sampler = Sampler::new(options.roots.clone(), clock);
-    let sampling = Sampling::start(sampler, plan.telemetry.interval);
-    let scraping = nodes.source.map(|source| Scraping::start(source, manifest.start, clock));
-    let mut conductor = Conductor {
-        plan,
-        machine,
-        clock,
-        loader,
-        journal: Journal::create(&folder)?,
-        folder,
-        manifest,
-        snapshots: sampling.snapshots.clone(),
-        sampling: Some(sampling),
-        scraping,
-        ending,
-        guards: Guards::new(&plan.aborts),
-        newest: Newest::default(),
-        achieved: String::new(),
-        load_readings: Vec::new(),
-        show,
-    };
-    let stop = conductor.phases();
-    conductor.finish(stop)
-}
-
-/// Bytes of the host's memory that workers must leave.
-fn reserve(options: &Options) -> u64 {
-    if options.unsafe_limits {
-        return 0;
-    }
-    let groups = crate::host::cgroup::Groups::default();
-    crate::host::memory::Memory::read(&options.roots, &groups)
-        .map_or(0, crate::host::memory::Memory::reserve)
-}
-
-fn manifest(
-    plan: &Plan,
-    options: &Options,
-    folder: &RunFolder,
-    nodes: &Nodes,
-    preflight: &Preflight,
-    start: Timestamp,
-) -> Manifest {
-    let mut notes = preflight.notes.clone();
-    notes.extend(nodes.notes.iter().cloned());
-    Manifest {
-        schema: RUN_SCHEMA,
-        id: folder.id(),
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        state: State::Running,
-        recovered: false,
-        start,
-        end: None,
-        scenario: plan.name.clone(),
-        description: plan.description.clone(),
-        overrides: options.overrides.clone(),
-        phases: Vec::new(),
-        nodes: nodes.records.clone(),
-        telemetry: nodes.telemetry.clone(),
-        tags: options.tags.clone(),
-        notes,
-        stopped: None,
-    }
-}
-
 /// Why the phases ended.
-enum Stop {
+pub(super) enum Stop {
     /// All took place.
     Planned,
     /// A signal came.
@@ -223,27 +68,27 @@ struct Time<'a> {
     ends: Instant,
 }
 
-struct Conductor<'a> {
-    plan: &'a Plan,
-    machine: Machine,
-    clock: Clock,
-    loader: Loader,
-    journal: Journal,
-    folder: RunFolder,
-    manifest: Manifest,
-    snapshots: Receiver<Snapshot>,
-    sampling: Option<Sampling>,
-    scraping: Option<Scraping>,
-    ending: Receiver<Signal>,
-    guards: Guards,
-    newest: Newest,
-    achieved: String,
-    load_readings: Vec<super::guards::Reading>,
-    show: &'a mut dyn FnMut(Update),
+pub(super) struct Conductor<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) machine: Machine,
+    pub(super) clock: Clock,
+    pub(super) loader: Loader,
+    pub(super) journal: Journal,
+    pub(super) folder: RunFolder,
+    pub(super) manifest: Manifest,
+    pub(super) snapshots: Receiver<Snapshot>,
+    pub(super) sampling: Option<Sampling>,
+    pub(super) scraping: Option<Scraping>,
+    pub(super) ending: Receiver<Signal>,
+    pub(super) guards: Guards,
+    pub(super) newest: Newest,
+    pub(super) achieved: String,
+    pub(super) load_readings: Vec<Reading>,
+    pub(super) show: &'a mut dyn FnMut(Update),
 }
 
 impl Conductor<'_> {
-    fn phases(&mut self) -> Stop {
+    pub(super) fn phases(&mut self) -> Stop {
         let plan = self.plan;
         for (index, phase) in plan.phases.iter().enumerate() {
             match self.phase(index, phase) {
@@ -469,7 +314,7 @@ impl Conductor<'_> {
     }
 
     /// Bring the run to its end: last samples, late scrapes, the manifest.
-    fn finish(mut self, stop: Stop) -> Result<Outcome, Error> {
+    pub(super) fn finish(mut self, stop: Stop) -> Result<Outcome, Error> {
         let signal = match &stop {
             Stop::Signal(signal) => Some(*signal),
             _ => None,

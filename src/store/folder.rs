@@ -7,8 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Deserialize;
+
 use super::{Error, names};
-use crate::model::run::Manifest;
+use crate::model::run::{Manifest, RUN_SCHEMA};
+
+/// What every version of the manifest has.
+#[derive(Deserialize)]
+struct Schema {
+    schema: u32,
+}
 
 /// The folder of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +122,24 @@ impl RunFolder {
         })
     }
 
+    /// Read the manifest.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, or of a later version.
+    pub fn manifest(&self) -> Result<Manifest, Error> {
+        let path = self.path.join(names::MANIFEST);
+        let text = fs::read(&path).map_err(Error::io("cannot read", path.clone()))?;
+        let damaged = |error: serde_json::Error| Error::Damaged {
+            path: path.clone(),
+            why: error.to_string(),
+        };
+        let Schema { schema } = serde_json::from_slice(&text).map_err(damaged)?;
+        if schema > RUN_SCHEMA {
+            return Err(Error::Later { path, found: schema, known: RUN_SCHEMA });
+        }
+        serde_json::from_slice(&text).map_err(damaged)
+    }
+
     /// Replace the manifest.
     ///
     /// # Errors
@@ -136,7 +162,7 @@ pub fn list(reports: &Path) -> Result<Vec<(RunFolder, Manifest)>, Error> {
     let mut runs = Vec::new();
     for path in entries(reports)? {
         let folder = RunFolder { path };
-        if let Ok(manifest) = super::read::manifest(&folder) {
+        if let Ok(manifest) = folder.manifest() {
             runs.push((folder, manifest));
         }
     }

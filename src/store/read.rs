@@ -8,7 +8,7 @@ use super::{Error, folder::RunFolder, journal, names};
 use crate::{
     model::{
         catalogue::SIGNALS,
-        run::{Manifest, NodeData, NodeRecord, RUN_SCHEMA, Run, SourceKind, State},
+        run::{NodeData, NodeRecord, Run, SourceKind, State},
         series::{Key, Point, RawSet, Signal, SignalSet, Snapshot},
         time::Timestamp,
     },
@@ -30,35 +30,13 @@ struct SignalLine {
     signal: Signal,
 }
 
-/// What every version of the manifest has.
-#[derive(Deserialize)]
-struct Schema {
-    schema: u32,
-}
-
-/// Read the manifest.
-///
-/// # Errors
-/// When it is missing, damaged, or of a later version.
-pub fn manifest(folder: &RunFolder) -> Result<Manifest, Error> {
-    let path = folder.path().join(names::MANIFEST);
-    let text = fs::read(&path).map_err(Error::io("cannot read", path.clone()))?;
-    let damaged =
-        |error: serde_json::Error| Error::Damaged { path: path.clone(), why: error.to_string() };
-    let Schema { schema } = serde_json::from_slice(&text).map_err(damaged)?;
-    if schema > RUN_SCHEMA {
-        return Err(Error::Later { path, found: schema, known: RUN_SCHEMA });
-    }
-    serde_json::from_slice(&text).map_err(damaged)
-}
-
 /// Read a whole run. A run whose program is gone is marked as recovered, in
 /// its manifest too.
 ///
 /// # Errors
 /// When the manifest or the scenario cannot be read.
 pub fn run(folder: &RunFolder) -> Result<Run, Error> {
-    let mut manifest = manifest(folder)?;
+    let mut manifest = folder.manifest()?;
     let path = folder.path();
     let text_path = path.join(names::SCENARIO);
     let text =
