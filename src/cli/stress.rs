@@ -210,6 +210,7 @@ fn plan(request: &Request) -> Plan {
             fsync: Fsync::Never,
             directory: None,
             rate: None,
+            depth: 1,
         }),
     );
     Plan {

@@ -51,8 +51,7 @@ impl Buckets {
     /// Count one latency.
     pub(super) fn record(&self, ns: u64) {
         if let Some(count) = self.counts.get(index(ns)) {
-            // One writer: a plain add would do; the reader sees old or new.
-            count.store(count.load(Relaxed) + 1, Relaxed);
+            count.fetch_add(1, Relaxed);
         }
     }
 

@@ -61,8 +61,8 @@ impl Context<'_> {
     /// Count finished operations.
     fn done(&self, operations: u64, bytes: u64, took: Duration) {
         let slot = self.slot;
-        slot.operations.store(slot.operations.load(Relaxed) + operations, Relaxed);
-        slot.bytes.store(slot.bytes.load(Relaxed) + bytes, Relaxed);
+        slot.operations.fetch_add(operations, Relaxed);
+        slot.bytes.fetch_add(bytes, Relaxed);
         slot.buckets.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
     }
 
@@ -70,7 +70,7 @@ impl Context<'_> {
     /// busy loop.
     fn failed(&self, failure: Failure) {
         self.slot.note(failure.stage, failure.errno);
-        self.slot.errors.store(self.slot.errors.load(Relaxed) + 1, Relaxed);
+        self.slot.errors.fetch_add(1, Relaxed);
         std::thread::sleep(Duration::from_millis(10));
     }
 }

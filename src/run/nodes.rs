@@ -169,10 +169,11 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     Ok(Nodes { records, source: Some(source), telemetry, notes })
 }
 
-/// A phase shorter than the rate window and one scrape shows less than its
-/// load: at 15 s scrapes, 20 s of full load read as 44 %.
+/// A phase must have room for three whole rate windows, a scrape apart: a
+/// shorter one shows less than its load (at 15 s scrapes, 20 s of full load read
+/// as 44 %) or carries no verdict.
 fn too_short(plan: &Plan, interval_s: f64, window_s: f64) -> Option<String> {
-    let least = Duration::from_secs_f64(window_s + interval_s);
+    let least = Duration::from_secs_f64(window_s + 3.0 * interval_s);
     let short: Vec<&str> = plan
         .phases
         .iter()

@@ -185,7 +185,7 @@ fn levels(
         let last = steps.saturating_sub(1).max(1);
         (0..steps).map(|step| from + (to - from) * f64::from(step) / f64::from(last)).collect()
     };
-    if of == "workers" {
+    if of == "workers" || of == "depth" {
         for level in &mut levels {
             *level = level.round();
         }
@@ -193,6 +193,7 @@ fn levels(
     }
     let limit = match of {
         "workers" => 1.0..=65_536.0,
+        "depth" => 1.0..=1024.0,
         "load" => 0.0..=100.0,
         _ => 0.001..=1e9,
     };
@@ -210,15 +211,22 @@ fn levels(
 fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan, String> {
     let mut load = load.clone();
     match (of, &mut load.work) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 65,536")]
-        ("workers", _) => load.workers = Workers::Count(value as u32),
+        ("workers", _) => load.workers = Workers::Count(whole(value)),
         ("load", Work::Cpu { load, .. }) => *load = value / 100.0,
         ("rate", Work::Sync { rate } | Work::Disk(DiskWork { rate, .. })) => *rate = Some(value),
+        ("depth", Work::Disk(work)) => work.depth = whole(value),
         (of, work) => {
             return Err(format!("a {} load has no `{of}` that a ramp could raise", work.kind()));
         }
     }
     Ok(load)
+}
+
+/// A checked number as a count.
+fn whole(value: f64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 65,536")]
+    let count = value.round() as u32;
+    count
 }
 
 fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<LoadPlan> {
@@ -315,6 +323,7 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
         fsync,
         directory: table.path("directory"),
         rate: table.number("rate"),
+        depth: table.number("depth").map_or(1, whole),
     })
 }
 

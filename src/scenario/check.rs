@@ -275,6 +275,11 @@ fn url(text: &str, name: &str, span: Range<usize>) -> Option<Diagnostic> {
                 .hint("write username and password_file instead: a scenario is copied into the run")
                 .allowed(allowed),
         ),
+        Some(rest) if rest.contains(['?', '#']) => Some(
+            Diagnostic::new(span, format!("`{name}` has a query in it"))
+                .hint("only the base address; secrets belong into files")
+                .allowed(allowed),
+        ),
         Some(_) => None,
     }
 }

@@ -44,7 +44,9 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                     sum.disk = sum.disk.saturating_add(files);
                     // A buffer, and for buffered access the page cache, which
                     // the kernel gives up when it must.
-                    sum.memory = sum.memory.saturating_add(work.block_size * u64::from(workers));
+                    sum.memory = sum.memory.saturating_add(
+                        work.block_size * u64::from(workers) * u64::from(work.depth),
+                    );
                 }
             }
         }
@@ -111,8 +113,12 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
                 Fsync::End => ", fsync after each pass".to_owned(),
                 Fsync::Every(n) => format!(", fsync every {n} writes"),
             };
+            let depth = match work.depth {
+                1 => String::new(),
+                depth => format!(", {depth} in flight each"),
+            };
             format!(
-                "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{fsync}",
+                "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{fsync}",
                 show_bytes(work.block_size as f64),
                 show_bytes(work.file_size as f64),
                 rate(work.rate),

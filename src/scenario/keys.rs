@@ -131,7 +131,7 @@ static PHASE: &[Key] = &[
 static RAMP: &[Key] = &[
     may(
         "of",
-        Kind::Choice(&["workers", "load", "rate"]),
+        Kind::Choice(&["workers", "load", "rate", "depth"]),
         "What rises. Default `workers`. It replaces that key in each load of the phase.",
     ),
     may("from", Kind::Number(0.0, 1e12), "The first level."),
@@ -269,6 +269,11 @@ pub static LOADS: &[LoadKind] = &[
                 "rate",
                 Kind::Number(0.001, 1e9),
                 "Operations per second for each worker. Default: as many as possible.",
+            ),
+            may(
+                "depth",
+                Kind::Integer(1, 1024),
+                "Operations in flight for each worker. Default 1.",
             ),
         ],
     },

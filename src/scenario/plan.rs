@@ -245,6 +245,8 @@ pub struct DiskWork {
     pub directory: Option<PathBuf>,
     /// Operations per second for each worker.
     pub rate: Option<f64>,
+    /// Operations in flight for each worker.
+    pub depth: u32,
 }
 
 /// When written data is flushed.

@@ -294,3 +294,75 @@ fn a_login_page_is_not_taken_for_data() {
     assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("<html>log in"), "{}", outcome.stderr);
 }
+
+/// Prometheus's own TLS and basic authentication, with a certificate of our
+/// own authority; the password is "test", hashed with bcrypt.
+#[test]
+fn tls_and_basic_authentication_are_those_of_the_server() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let (exporter_port, port) = (free_port(), free_port());
+    let openssl = Command::new(component(&["openssl"]))
+        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split(' '))
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(sandbox.path())
+        .output()
+        .unwrap();
+    assert!(openssl.status.success(), "{}", String::from_utf8_lossy(&openssl.stderr));
+    let _exporter = Service::start(
+        Command::new(component(&["prometheus-node-exporter", "node_exporter"]))
+            .arg(format!("--web.listen-address=127.0.0.1:{exporter_port}"))
+            .arg("--no-collector.systemd"),
+    );
+    let web = sandbox.write(
+        "web.yml",
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n\
+         basic_auth_users:\n  ops: $2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay\n",
+    );
+    let config = sandbox.write(
+        "prometheus.yml",
+        &format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 900ms}}\n\
+             scrape_configs:\n  - job_name: node\n    static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]\n"
+        ),
+    );
+    let _prometheus = Service::start(
+        Command::new(component(&["prometheus"]))
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--web.config.file={}", web.display()))
+            .arg(format!("--storage.tsdb.path={}", sandbox.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+    );
+    wait_for_port(port);
+    // Discovery and five scrapes.
+    std::thread::sleep(Duration::from_secs(12));
+    sandbox.write("password", "test\n");
+    let text = |ca: &str, password: &str| {
+        format!(
+            "name = \"tls\"\n[telemetry]\nprometheus = \"https://localhost:{port}\"\nusername = \"ops\"\n\
+             password_file = \"{password}\"\n{ca}[[phase]]\nname = \"watch\"\nduration = \"10s\"\n"
+        )
+    };
+    let verdict = sandbox.verdict(&text("ca_file = \"cert.pem\"\n", "password"), &[]);
+    assert_eq!(verdict["overall"]["resource"], "none", "{:#}", verdict["overall"]);
+    for file in fs::read_dir(sandbox.reports("run-1")).unwrap().flatten() {
+        let bytes = fs::read(file.path()).unwrap();
+        let secret = b"Basic b3BzOnRlc3Q=";
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{:?}", file.path());
+    }
+    // Without the authority, with a wrong password, with a file that is none.
+    sandbox.write("wrong", "guess\n");
+    sandbox.write("junk.pem", "no certificate\n");
+    for (ca, password, expected) in [
+        ("", "password", "UnknownIssuer"),
+        ("ca_file = \"cert.pem\"\n", "wrong", "401"),
+        ("ca_file = \"junk.pem\"\n", "password", "no PEM certificate"),
+    ] {
+        let path = sandbox.write("bad.toml", &text(ca, password));
+        let outcome = sandbox.run(&["run", path.to_str().unwrap()]);
+        assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(expected), "{expected} in {}", outcome.stderr);
+    }
+}

@@ -167,3 +167,17 @@ fn partial_load_is_seen_by_the_kernel() {
     assert!((0.25..=0.40).contains(&seen), "{seen}");
     assert!((verdict["loads"][0]["achieved"].as_f64().unwrap() - 0.3).abs() < 0.01);
 }
+
+#[test]
+fn depth_puts_as_many_operations_in_flight() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let load = "kind = \"disk\"\naccess = \"random\"\nblock_size = \"512K\"\nfile_size = \"64M\"\ndirect = true\ndepth = 8";
+    let verdict = sandbox.verdict(&scenario(load, 4.0), &[]);
+    assert_eq!(verdict["overall"]["resource"], "disk", "{:#}", verdict["overall"]);
+    assert_eq!(verdict["loads"][0]["workers"], 1);
+    let evidence = phase(&verdict, "load")["verdict"]["evidence"].as_array().unwrap();
+    let queue = evidence.iter().find(|one| one["signal"] == "disk_queue").expect("disk_queue");
+    let in_flight = queue["value"].as_f64().unwrap();
+    assert!((3.0..=9.0).contains(&in_flight), "{in_flight}");
+}

@@ -1,8 +1,19 @@
 //! `disk`: writes or reads a nameless scratch file. An operation is one block;
 //! its latency includes the flush that the fsync policy puts behind it and,
-//! with a rate, the wait since it was due.
+//! with a rate, the wait since it was due. Each operation in flight has a
+//! thread of the worker.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use super::{Context, Failure, due, failure, next};
 use crate::{
@@ -22,41 +33,93 @@ pub(super) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
         Err(error) => return failure(Stage::Scratch, &error),
     };
     let mut seed = u64::from(context.number) * 2 + 1;
-    let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
-    let mut buffer = Buffer::new(block, &mut seed);
     if !work.write
         && let Err(error) = fill(&file, work, &mut seed)
     {
         return failure(Stage::Scratch, &error);
     }
-    let blocks = (work.file_size / work.block_size).max(1);
-    let mut schedule = work.rate.map(Schedule::new);
+    let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
+    // A buffer for each operation in flight, made before the start.
+    let mut buffers: Vec<Buffer> =
+        (0..work.depth.max(1)).map(|_| Buffer::new(block, &mut seed)).collect();
     let start = context.begin();
-    let mut number = 0;
-    loop {
-        let since = due(&mut schedule, start);
-        let position = if work.random { next(&mut seed) % blocks } else { number % blocks };
+    let common = Common {
+        work,
+        context,
+        file,
+        start,
+        blocks: (work.file_size / work.block_size).max(1),
+        started: AtomicU64::new(0),
+        schedule: Mutex::new(work.rate.map(Schedule::new)),
+    };
+    std::thread::scope(|scope| {
+        let first = buffers.pop();
+        for buffer in buffers {
+            let seed = next(&mut seed) | 1;
+            let common = &common;
+            scope.spawn(move || common.operate(buffer, seed));
+        }
+        if let Some(buffer) = first {
+            common.operate(buffer, next(&mut seed) | 1);
+        }
+    });
+    Failure { stage: Stage::None, errno: 0 }
+}
+
+/// What the operations in flight have in common.
+struct Common<'a> {
+    work: &'a DiskWork,
+    context: &'a Context<'a>,
+    file: File,
+    start: Instant,
+    /// Blocks in the file.
+    blocks: u64,
+    /// Operations begun.
+    started: AtomicU64,
+    schedule: Mutex<Option<Schedule>>,
+}
+
+impl Common<'_> {
+    /// One operation after the other; never returns.
+    fn operate(&self, mut buffer: Buffer, mut seed: u64) {
+        loop {
+            let since = self.due();
+            let number = self.started.fetch_add(1, Relaxed);
+            match self.one(number, &mut buffer, &mut seed) {
+                Ok(()) => self.context.done(1, self.work.block_size, since.elapsed()),
+                Err(failure) => self.context.failed(failure),
+            }
+        }
+    }
+
+    fn due(&self) -> Instant {
+        // Nobody can have panicked while holding it: the schedule only counts.
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        due(&mut schedule, self.start)
+    }
+
+    fn one(&self, number: u64, buffer: &mut Buffer, seed: &mut u64) -> Result<(), Failure> {
+        let work = self.work;
+        let position = if work.random { next(seed) } else { number } % self.blocks;
         let offset = position * work.block_size;
-        number += 1;
-        let (result, stage) = if work.write {
-            (file.write_all_at(buffer.slice(), offset), Stage::Write)
+        if work.write {
+            self.file
+                .write_all_at(buffer.slice(), offset)
+                .map_err(|error| failure(Stage::Write, &error))?;
         } else {
-            (file.read_exact_at(buffer.slice_mut(), offset), Stage::Read)
-        };
-        if let Err(error) = result {
-            context.failed(failure(stage, &error));
-            continue;
+            self.file
+                .read_exact_at(buffer.slice_mut(), offset)
+                .map_err(|error| failure(Stage::Read, &error))?;
         }
         let flush = match work.fsync {
             Fsync::Never => false,
-            Fsync::End => number % blocks == 0,
-            Fsync::Every(n) => number % n == 0,
+            Fsync::End => (number + 1).is_multiple_of(self.blocks),
+            Fsync::Every(n) => (number + 1).is_multiple_of(n),
         };
-        if flush && let Err(error) = file.sync_data() {
-            context.failed(failure(Stage::Flush, &error));
-            continue;
+        if flush {
+            self.file.sync_data().map_err(|error| failure(Stage::Flush, &error))?;
         }
-        context.done(1, work.block_size, since.elapsed());
+        Ok(())
     }
 }
 

@@ -268,6 +268,12 @@ fn causes(error: &reqwest::Error) -> String {
         }
         cause = inner.source();
     }
+    // What openssl makes by default, and rustls does not take for a server's.
+    if text.contains("CaUsedAsEndEntity") {
+        text.push_str(
+            "; the server's certificate is marked as an authority: make it with basicConstraints=CA:FALSE, or have an authority sign it",
+        );
+    }
     text
 }
 
