@@ -356,7 +356,7 @@ fn tls_and_basic_authentication_are_those_of_the_server() {
     sandbox.write("wrong", "guess\n");
     sandbox.write("junk.pem", "no certificate\n");
     for (ca, password, expected) in [
-        ("", "password", "UnknownIssuer"),
+        ("", "password", "invalid peer certificate"),
         ("ca_file = \"cert.pem\"\n", "wrong", "401"),
         ("ca_file = \"junk.pem\"\n", "password", "no PEM certificate"),
     ] {
