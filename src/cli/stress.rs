@@ -7,81 +7,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{sys::signal::Signal, unistd::getpid};
+use nix::{
+    sys::signal::{SigHandler, Signal, kill, signal},
+    unistd::{Pid, getpid},
+};
+
+mod words;
+
+use words::{Parsed, Request};
 
 use super::output;
-use crate::{
-    host::allowed_cores,
-    load::{Exit, Loader, shared::Stage},
-    scenario::plan::{
-        Amount, CpuMethod, DiskWork, Fsync, LoadPlan, MemoryWork, PhasePlan, Plan, Telemetry, Work,
-        Workers,
-    },
+use crate::load::{
+    hogs::{self, Ending, Hang, Hog, Hogs, Saying, Waited},
+    shared::Stage,
 };
 
 /// The version of the program that this one stands in for.
 const VERSION: &str = "1.0.7";
 
-/// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Request {
-    verbosity: u8,
-    dry_run: bool,
-    timeout_s: i64,
-    backoff_us: i64,
-    cpu: i64,
-    io: i64,
-    vm: i64,
-    vm_bytes: i64,
-    vm_stride: i64,
-    /// -1 for no pause, 0 for an endless one.
-    vm_hang_s: i64,
-    vm_keep: bool,
-    hdd: i64,
-    hdd_bytes: i64,
-}
-
-impl Default for Request {
-    fn default() -> Self {
-        Self {
-            verbosity: 2,
-            dry_run: false,
-            timeout_s: 0,
-            backoff_us: 3000,
-            cpu: 0,
-            io: 0,
-            vm: 0,
-            vm_bytes: 256 << 20,
-            vm_stride: 4096,
-            vm_hang_s: -1,
-            vm_keep: false,
-            hdd: 0,
-            hdd_bytes: 1 << 30,
-        }
-    }
-}
-
-/// What the words ask the program to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Parsed {
-    Help,
-    Version,
-    Run { request: Request, said: Vec<String> },
-}
-
-/// A refusal: what `stress` writes after FAIL, with the number it puts in
-/// parentheses (a line of its source, which scripts have come to know).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Refusal {
-    line: u16,
-    text: String,
-}
-
 /// Run as `name` with these words.
 pub(super) fn main(name: &str, words: &[OsString]) -> ExitCode {
+    // A reader that went away ends `stress`, as it ends any program in a pipe.
+    default_sigpipe();
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let voice = Voice { name: name.to_owned() };
-    let (request, said) = match parse(&words) {
+    // What is said while reading is said at the level of that moment.
+    let mut voice = Voice { name: name.to_owned(), level: 3 };
+    let request = match words::parse(&words, &mut |text| voice.debug(&text)) {
         Ok(Parsed::Help) => {
             output::text(&help(name));
             return ExitCode::SUCCESS;
@@ -90,179 +41,276 @@ pub(super) fn main(name: &str, words: &[OsString]) -> ExitCode {
             output::text(&format!("{name} {VERSION}\n"));
             return ExitCode::SUCCESS;
         }
-        Ok(Parsed::Run { request, said }) => (request, said),
+        Ok(Parsed::Run(request)) => request,
         Err(refusal) => {
             voice.fail(refusal.line, &refusal.text);
             return ExitCode::FAILURE;
         }
     };
-    for text in said {
-        voice.debug(&text);
-    }
-    if request.cpu + request.io + request.vm + request.hdd == 0 {
+    voice.level = request.verbosity;
+    if request.cpu | request.io | request.vm | request.hdd == 0 {
         output::text(&help(name));
         return ExitCode::SUCCESS;
     }
     run(&voice, &request)
 }
 
+#[expect(unsafe_code, reason = "Rust's runtime ignores SIGPIPE; undoing that is a system call")]
+fn default_sigpipe() {
+    // SAFETY: the default action runs no code of ours.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
+}
+
 fn run(voice: &Voice, request: &Request) -> ExitCode {
-    let started = Instant::now();
-    if request.verbosity >= 2 {
-        voice.info(&format!(
-            "dispatching hogs: {} cpu, {} io, {} vm, {} hdd",
-            request.cpu, request.io, request.vm, request.hdd
-        ));
+    let started = now_s();
+    voice.info(&format!(
+        "dispatching hogs: {} cpu, {} io, {} vm, {} hdd",
+        request.cpu, request.io, request.vm, request.hdd
+    ));
+    let most = [request.cpu, request.io, request.vm, request.hdd]
+        .into_iter()
+        .map(|count| usize::try_from(count).unwrap_or(0))
+        .fold(0, usize::saturating_add);
+    let mut hogs = match Hogs::new(most.min(MOST_WORKERS)) {
+        Ok(hogs) => hogs,
+        Err(errno) => {
+            voice.fail(0, &format!("no worker can be started: {}", errno_text(errno as i32)));
+            return ExitCode::FAILURE;
+        }
+    };
+    let workers = dispatch(voice, request, &mut hogs, started);
+    let failures = attend(voice, &hogs, workers);
+    let seconds = now_s() - started;
+    if failures == 0 {
+        voice.info(&format!("successful run completed in {seconds}s"));
+        return ExitCode::SUCCESS;
     }
-    let failures = if request.dry_run { Ok(0) } else { load(voice, request, started) };
-    let seconds = started.elapsed().as_secs();
-    match failures {
-        Ok(0) => {
-            if request.verbosity >= 2 {
-                voice.info(&format!("successful run completed in {seconds}s"));
-            }
-            ExitCode::SUCCESS
-        }
-        Ok(failures) => {
-            voice.fail(461, &format!("failed run completed in {seconds}s"));
-            ExitCode::from(u8::try_from(failures.min(255)).unwrap_or(u8::MAX))
-        }
-        Err(error) => {
-            output::error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    voice.fail(461, &format!("failed run completed in {seconds}s"));
+    // As there: 256 failures are 0.
+    ExitCode::from(u8::try_from(failures % 256).unwrap_or(u8::MAX))
 }
 
-/// Keep the load up until the time is over or a worker fails; how many did.
-fn load(voice: &Voice, request: &Request, started: Instant) -> anyhow::Result<usize> {
-    let cores = u32::try_from(allowed_cores().len()).unwrap_or(u32::MAX);
-    let plan = plan(request);
-    // The user of `stress` says how much memory; there is no reserve.
-    let mut loader = Loader::new(&plan, cores, 0)?;
-    let mut exits = loader.start(0, Duration::from_secs(600))?;
-    let deadline = u64::try_from(request.timeout_s)
-        .ok()
-        .filter(|seconds| *seconds > 0)
-        .and_then(|seconds| started.checked_add(Duration::from_secs(seconds)));
+/// More processes than this no kernel gives (pid_max is 2^22 at most).
+const MOST_WORKERS: usize = 1 << 22;
+
+/// A worker that was forked, and when its time is over.
+#[derive(Debug, Clone, Copy)]
+struct Worker {
+    pid: Pid,
+    ends: Option<Instant>,
+    /// We have ended it: because its time was over, or to clean up.
+    ended: Option<Ended>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    TimeOver,
+    Reaped,
+    Forced,
+}
+
+/// Fork all workers, a round of one of each kind after the other.
+fn dispatch(voice: &Voice, request: &Request, hogs: &mut Hogs, started: i64) -> Vec<Worker> {
+    // Name, how many are left, what it does, the line that tells of a failed fork.
+    let mut kinds = [
+        ("hogcpu", request.cpu, Hog::Cpu, 312),
+        ("hogio", request.io, Hog::Io, 334),
+        ("hogvm", request.vm, request.vm_hog(), 355),
+        ("hoghdd", request.hdd, Hog::Hdd { bytes: unsigned(request.hdd_bytes) }, 376),
+    ];
+    let mut workers = Vec::new();
     loop {
-        let failed: Vec<Exit> = exits.into_iter().filter(is_failure).collect();
-        if !failed.is_empty() {
-            for exit in &failed {
-                voice.fail_exit(&loader, exit);
-            }
-            if request.verbosity >= 1 {
-                voice.warn(406, "now reaping child worker processes");
-            }
-            loader.stop()?;
-            return Ok(failed.len());
+        let left = kinds.iter().fold(0_i64, |sum, (_, left, ..)| sum.wrapping_add(*left));
+        if left <= 0 {
+            return workers;
         }
-        if loader.count().1 == 0 || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            loader.stop()?;
-            return Ok(0);
+        let backoff_us = request.backoff_us.wrapping_mul(left);
+        voice.debug(&format!("using backoff sleep of {backoff_us}us"));
+        // usleep(3) takes 32 bits of it.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as there")]
+        let backoff = Duration::from_micros(u64::from(backoff_us as u32));
+        let mut ends = None;
+        if request.timeout_s > 0 {
+            let remaining = request.timeout_s - (now_s() - started);
+            if remaining <= 0 {
+                voice.warn(295, "used up time before all workers dispatched");
+                return workers;
+            }
+            voice.debug(&format!("setting timeout to {remaining}s"));
+            // alarm(2) takes 32 bits of it, and none means never.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as there")]
+            let seconds = remaining as u32;
+            ends = (seconds > 0).then(|| Instant::now() + Duration::from_secs(u64::from(seconds)));
         }
-        std::thread::sleep(Duration::from_millis(20));
-        exits = loader.exits()?;
+        for (name, left, hog, line) in &mut kinds {
+            if *left <= 0 {
+                continue;
+            }
+            let hog = if request.dry_run { Hog::Nothing } else { *hog };
+            let say = |saying: &Saying| voice.worker(saying);
+            match hogs.fork(hog, backoff, &say) {
+                Ok(pid) => {
+                    voice.debug(&format!("--> {name} worker {left} [{pid}] forked"));
+                    workers.push(Worker { pid, ends, ended: None });
+                }
+                Err(errno) => {
+                    voice.fail(*line, &format!("fork failed: {}", errno_text(errno as i32)));
+                }
+            }
+            *left -= 1;
+        }
     }
 }
 
-/// A worker ended by SIGALRM or SIGUSR1 ended normally, as far as `stress`
-/// is concerned.
-fn is_failure(exit: &Exit) -> bool {
-    let normal = [Signal::SIGALRM as i32, Signal::SIGUSR1 as i32];
-    !normal.contains(&exit.signal)
-}
-
-fn plan(request: &Request) -> Plan {
-    let mut loads = Vec::new();
-    let mut add = |count: i64, work: Work| {
-        if count > 0 {
-            let workers = Workers::Count(u32::try_from(count).unwrap_or(u32::MAX));
-            loads.push(LoadPlan { workers, cores: Vec::new(), work });
+/// Wait for all workers, end those whose time is over, and all when one
+/// failed; how many failed.
+fn attend(voice: &Voice, hogs: &Hogs, mut workers: Vec<Worker>) -> usize {
+    let mut failures = 0;
+    let mut force_at = None;
+    loop {
+        let alarm =
+            workers.iter().filter(|worker| worker.ended.is_none()).filter_map(|worker| worker.ends);
+        let next = alarm.chain(force_at).min();
+        match hogs.wait(next) {
+            Waited::NobodyLeft => return failures,
+            Waited::TimeIsOver => {
+                let now = Instant::now();
+                if force_at.is_some_and(|at| at <= now) {
+                    // Stopped, or deaf to the signal below.
+                    for worker in &mut workers {
+                        worker.ended = Some(Ended::Forced);
+                        hogs::end(worker.pid);
+                    }
+                    force_at = None;
+                }
+                for worker in &mut workers {
+                    if worker.ended.is_none() && worker.ends.is_some_and(|ends| ends <= now) {
+                        worker.ended = Some(Ended::TimeOver);
+                        hogs::end(worker.pid);
+                    }
+                }
+            }
+            Waited::Ended(pid, ending) => {
+                let Some(at) = workers.iter().position(|worker| worker.pid == pid) else {
+                    continue;
+                };
+                let worker = workers.swap_remove(at);
+                if let Some(lines) = tell(voice, &worker, ending) {
+                    failures += 1;
+                    voice.warn(lines + 2, "now reaping child worker processes");
+                    for worker in workers.iter_mut().filter(|worker| worker.ended.is_none()) {
+                        worker.ended = Some(Ended::Reaped);
+                        // Not SIGKILL at once: one that has been killed by
+                        // someone else meanwhile has failed too.
+                        let _ = kill(worker.pid, Signal::SIGUSR1);
+                    }
+                    force_at = Some(Instant::now() + Duration::from_millis(100));
+                }
+            }
         }
-    };
-    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
-    add(request.cpu, Work::Cpu { method: CpuMethod::Sqrt, load: 1.0 });
-    add(request.io, Work::Sync { rate: None });
-    let pause = match request.vm_hang_s {
-        0 => Duration::from_secs(u64::from(u32::MAX)),
-        seconds => Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
-    };
-    add(
-        request.vm,
-        Work::Memory(MemoryWork {
-            size: Amount::Bytes(unsigned(request.vm_bytes).saturating_mul(unsigned(request.vm))),
-            stride: unsigned(request.vm_stride),
-            keep: request.vm_keep,
-            settle: false,
-            pause,
-        }),
-    );
-    let block_size = unsigned(request.hdd_bytes).clamp(1, 1 << 20);
-    add(
-        request.hdd,
-        Work::Disk(DiskWork {
-            write: true,
-            random: false,
-            block_size,
-            file_size: unsigned(request.hdd_bytes),
-            direct: false,
-            fsync: Fsync::Never,
-            directory: None,
-            rate: None,
-            depth: 1,
-        }),
-    );
-    Plan {
-        name: "stress".to_owned(),
-        description: String::new(),
-        telemetry: Telemetry::default(),
-        nodes: Vec::new(),
-        phases: vec![PhasePlan {
-            name: "load".to_owned(),
-            level: None,
-            duration: Duration::MAX,
-            loads,
-        }],
-        thresholds: Vec::new(),
-        aborts: Vec::new(),
     }
 }
 
-/// Speaks as `stress` does.
+/// Say how a worker ended; the line of the failure, if it was one.
+fn tell(voice: &Voice, worker: &Worker, ending: Ending) -> Option<u16> {
+    let pid = worker.pid;
+    match (ending, worker.ended) {
+        (Ending::Exited(0), _) => voice.debug(&format!("<-- worker {pid} returned normally")),
+        (Ending::Exited(code), _) => {
+            voice.fail(404, &format!("<-- worker {pid} returned error {code}"));
+            return Some(404);
+        }
+        (Ending::Killed(Signal::SIGALRM), _)
+        | (Ending::Killed(Signal::SIGKILL), Some(Ended::TimeOver)) => {
+            voice.debug(&format!("<-- worker {pid} signalled normally"));
+        }
+        (Ending::Killed(Signal::SIGUSR1), _)
+        | (Ending::Killed(Signal::SIGKILL), Some(Ended::Forced)) => {
+            voice.debug(&format!("<-- worker {pid} reaped"));
+        }
+        (Ending::Killed(signal), _) => {
+            voice.fail(425, &format!("<-- worker {pid} got signal {}", signal as i32));
+            return Some(425);
+        }
+    }
+    None
+}
+
+impl Request {
+    fn vm_hog(&self) -> Hog {
+        Hog::Vm {
+            bytes: unsigned(self.vm_bytes),
+            stride: unsigned(self.vm_stride),
+            hang: match self.vm_hang_s {
+                ..0 => Hang::No,
+                0 => Hang::Forever,
+                seconds => Hang::Seconds(unsigned(seconds)),
+            },
+            keep: self.vm_keep,
+        }
+    }
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Whole seconds of the wall clock.
+fn now_s() -> i64 {
+    chrono::Utc::now().timestamp()
+}
+
+/// An error's text without its number.
+fn errno_text(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// Speaks as `stress` does: to a level, each line with the number of the
+/// process that speaks.
 struct Voice {
     name: String,
+    /// 0: failures; 1: warnings; 2: information; 3: everything.
+    level: u8,
 }
 
 impl Voice {
     fn info(&self, text: &str) {
-        output::text(&format!("{}: info: [{}] {text}\n", self.name, getpid()));
+        if self.level >= 2 {
+            output::text(&format!("{}: info: [{}] {text}\n", self.name, getpid()));
+        }
     }
 
     fn debug(&self, text: &str) {
-        output::text(&format!("{}: dbug: [{}] {text}\n", self.name, getpid()));
+        if self.level >= 3 {
+            output::text(&format!("{}: dbug: [{}] {text}\n", self.name, getpid()));
+        }
     }
 
     fn warn(&self, line: u16, text: &str) {
-        output::terminal(&format!("{}: WARN: [{}] ({line}) {text}\n", self.name, getpid()));
+        if self.level >= 1 {
+            output::terminal(&format!("{}: WARN: [{}] ({line}) {text}\n", self.name, getpid()));
+        }
     }
 
     fn fail(&self, line: u16, text: &str) {
         output::terminal(&format!("{}: FAIL: [{}] ({line}) {text}\n", self.name, getpid()));
     }
 
-    fn fail_exit(&self, loader: &Loader, exit: &Exit) {
-        let pid = loader.pid(exit.worker).map_or(0, nix::unistd::Pid::as_raw);
-        if exit.stage == Stage::Scratch {
-            let why = std::io::Error::from_raw_os_error(exit.errno);
-            let why = why.to_string();
-            let why = why.split(" (os error").next().unwrap_or_default();
-            self.fail(581, &format!("mkstemp failed: {why}"));
-        }
-        if exit.signal == 0 {
-            self.fail(404, &format!("<-- worker {pid} returned error {}", exit.code));
-        } else {
-            self.fail(425, &format!("<-- worker {pid} got signal {}", exit.signal));
+    /// For a worker, in its own process.
+    fn worker(&self, saying: &Saying) {
+        match saying {
+            Saying::Debug(text) => self.debug(text),
+            Saying::Failure(stage, errno) => {
+                let why = errno_text(*errno);
+                let (line, what) = match *stage {
+                    stage if stage == Stage::Map.words() => (512, "hogvm malloc failed"),
+                    stage if stage == Stage::Scratch.words() => (581, "mkstemp failed"),
+                    stage if stage == Stage::Write.words() => (599, "write failed"),
+                    other => (540, other),
+                };
+                self.fail(line, &format!("{what}: {why}"));
+            }
         }
     }
 }
@@ -294,204 +342,4 @@ Example: {name} --cpu 8 --io 4 --vm 2 --vm-bytes 128M --timeout 10s
 Note: Numbers may be suffixed with s,m,h,d,y (time) or B,K,M,G (size).
 "
     )
-}
-
-/// Read the words strictly from left to right; the first error, `--help` or
-/// `--version` ends it.
-fn parse(words: &[String]) -> Result<Parsed, Refusal> {
-    let mut request = Request::default();
-    let mut said = Vec::new();
-    let mut words = words.iter().map(String::as_str).peekable();
-    while let Some(word) = words.next() {
-        // A word after an option is its value unless it looks like an option;
-        // `-1` is a number.
-        let mut value = |line: u16, long: &str| -> Result<&str, Refusal> {
-            let next = words.peek().copied().filter(|next| {
-                let mut chars = next.chars();
-                chars.next() != Some('-') || chars.next().is_some_and(|c| c.is_ascii_digit())
-            });
-            let missing = || refusal(line, format!("missing argument to option '--{long}'"));
-            words.next_if(|_| next.is_some()).ok_or_else(missing)
-        };
-        match word {
-            "-?" | "--help" => return Ok(Parsed::Help),
-            "--version" => return Ok(Parsed::Version),
-            "-v" | "--verbose" => request.verbosity = 3,
-            "-q" | "--quiet" => request.verbosity = 0,
-            "-n" | "--dry-run" => request.dry_run = true,
-            "--backoff" => {
-                let text = value(142, "backoff")?;
-                request.backoff_us =
-                    integer(text).ok_or_else(|| refusal(145, format!("invalid number: {text}")))?;
-                at_least(request.backoff_us, 0, 150, "invalid backoff factor: ", "")?;
-                if request.verbosity >= 3 {
-                    said.push(format!("setting backoff coeffient to {}us", request.backoff_us));
-                }
-            }
-            "-t" | "--timeout" => {
-                request.timeout_s = time(value(157, "timeout")?)?;
-                at_least(request.timeout_s, 1, 161, "invalid timeout value: ", "s")?;
-            }
-            "-c" | "--cpu" => {
-                request.cpu = size(value(167, "cpu")?)?;
-                at_least(request.cpu, 1, 171, "invalid number of cpu hogs: ", "")?;
-            }
-            "-i" | "--io" => {
-                request.io = size(value(177, "io")?)?;
-                at_least(request.io, 1, 181, "invalid number of io hogs: ", "")?;
-            }
-            "-m" | "--vm" => {
-                request.vm = size(value(187, "vm")?)?;
-                at_least(request.vm, 1, 191, "invalid number of vm hogs: ", "")?;
-            }
-            "--vm-bytes" => {
-                request.vm_bytes = size(value(197, "vm-bytes")?)?;
-                at_least(request.vm_bytes, 1, 201, "invalid vm byte value: ", "")?;
-            }
-            "--vm-stride" => {
-                request.vm_stride = size(value(207, "vm-stride")?)?;
-                at_least(request.vm_stride, 1, 211, "invalid stride value: ", "")?;
-            }
-            "--vm-hang" => {
-                request.vm_hang_s = size(value(217, "vm-hang")?)?;
-                at_least(request.vm_hang_s, 0, 221, "invalid value: ", "")?;
-            }
-            "--vm-keep" => request.vm_keep = true,
-            "-d" | "--hdd" => {
-                request.hdd = size(value(231, "hdd")?)?;
-                at_least(request.hdd, 1, 235, "invalid number of hdd hogs: ", "")?;
-            }
-            "--hdd-bytes" => {
-                request.hdd_bytes = size(value(241, "hdd-bytes")?)?;
-                at_least(request.hdd_bytes, 1, 245, "invalid hdd byte value: ", "")?;
-            }
-            other => return Err(refusal(251, format!("unrecognized option: {other}"))),
-        }
-    }
-    Ok(Parsed::Run { request, said })
-}
-
-fn refusal(line: u16, text: String) -> Refusal {
-    Refusal { line, text }
-}
-
-fn at_least(value: i64, least: i64, line: u16, before: &str, after: &str) -> Result<(), Refusal> {
-    if value >= least { Ok(()) } else { Err(refusal(line, format!("{before}{value}{after}"))) }
-}
-
-/// A size: the last character is the suffix; overflow wraps, as it does there.
-fn size(text: &str) -> Result<i64, Refusal> {
-    let factor = |c| match c {
-        'b' | 'B' => Some(1),
-        'k' | 'K' => Some(1 << 10),
-        'm' | 'M' => Some(1 << 20),
-        'g' | 'G' => Some(1 << 30),
-        _ => None,
-    };
-    suffixed(text, factor, [640, 665, 672])
-}
-
-/// A time in seconds.
-fn time(text: &str) -> Result<i64, Refusal> {
-    let factor = |c| match c {
-        's' | 'S' => Some(1),
-        'm' | 'M' => Some(60),
-        'h' | 'H' => Some(3600),
-        'd' | 'D' => Some(86_400),
-        'y' | 'Y' => Some(31_536_000),
-        _ => None,
-    };
-    suffixed(text, factor, [694, 723, 730])
-}
-
-fn suffixed(
-    text: &str,
-    factor: impl Fn(char) -> Option<i64>,
-    [empty, suffix, number]: [u16; 3],
-) -> Result<i64, Refusal> {
-    let last = text.chars().last().ok_or_else(|| refusal(empty, "invalid string".to_owned()))?;
-    let factor = if last.is_ascii_digit() { Some(1) } else { factor(last) };
-    let factor = factor.ok_or_else(|| refusal(suffix, format!("unrecognized suffix: {last}")))?;
-    let value = integer(text).ok_or_else(|| refusal(number, format!("invalid number: {text}")))?;
-    Ok(value.wrapping_mul(factor))
-}
-
-/// An integer as C's `%lli` reads it: blanks, a sign, decimal, `0x` or octal;
-/// what follows is not looked at; what does not fit saturates.
-fn integer(text: &str) -> Option<i64> {
-    let text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
-    let (negative, digits) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let hexadecimal = digits
-        .strip_prefix("0x")
-        .or_else(|| digits.strip_prefix("0X"))
-        .filter(|rest| rest.starts_with(|c: char| c.is_ascii_hexdigit()));
-    let (radix, digits) = match hexadecimal {
-        Some(rest) => (16, rest),
-        None if digits.starts_with('0') => (8, digits),
-        None => (10, digits),
-    };
-    let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
-    let digits = digits.get(..end).filter(|digits| !digits.is_empty())?;
-    let mut value: i128 = 0;
-    for digit in digits.chars().filter_map(|c| c.to_digit(radix)) {
-        value = (value * i128::from(radix) + i128::from(digit)).min(i128::from(u64::MAX));
-    }
-    let value = if negative { -value } else { value };
-    let value = value.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
-    i64::try_from(value).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
-    }
-
-    fn request(text: &str) -> Request {
-        match parse(&words(text)).unwrap() {
-            Parsed::Run { request, .. } => request,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn refused(text: &str) -> String {
-        parse(&words(text)).unwrap_err().text
-    }
-
-    #[test]
-    fn suffixes_are_read_as_stress_reads_them() {
-        assert_eq!(request("--vm-bytes 128M").vm_bytes, 128 << 20);
-        assert_eq!(request("-t 2m").timeout_s, 120);
-        assert_eq!(request("-c 010").cpu, 8);
-        assert_eq!(request("-t 0x1d").timeout_s, 29 * 86_400);
-        assert_eq!(request("-t 1e2").timeout_s, 1);
-        assert_eq!(request("-c 1bk").cpu, 1024);
-    }
-
-    #[test]
-    fn refusals_are_those_of_stress() {
-        assert_eq!(refused("-c"), "missing argument to option '--cpu'");
-        assert_eq!(refused("-c -v"), "missing argument to option '--cpu'");
-        assert_eq!(refused("-c -1"), "invalid number of cpu hogs: -1");
-        assert_eq!(refused("-c 1x"), "unrecognized suffix: x");
-        assert_eq!(refused("-c k"), "invalid number: k");
-        assert_eq!(refused("-t 0"), "invalid timeout value: 0s");
-        assert_eq!(refused("--cpu=4"), "unrecognized option: --cpu=4");
-        assert_eq!(
-            refused("--vm-bytes 8589934592g"),
-            "invalid vm byte value: -9223372036854775808"
-        );
-    }
-
-    #[test]
-    fn the_first_of_help_and_error_ends_it() {
-        assert_eq!(parse(&words("--help --bogus")), Ok(Parsed::Help));
-        assert!(parse(&words("--bogus --help")).is_err());
-        assert_eq!(parse(&words("-c 1 --version")), Ok(Parsed::Version));
-    }
 }

@@ -4,7 +4,7 @@
 use std::{
     os::fd::{AsRawFd, OwnedFd},
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hdrhistogram::Histogram;
@@ -42,14 +42,6 @@ pub enum Error {
     /// The process that forks workers is gone.
     #[error("the process that starts the workers is gone (killed from outside?)")]
     SpawnerGone,
-    /// Workers did not become ready.
-    #[error("not all of {of} workers were ready after {} s", .after.as_secs())]
-    NotReady {
-        /// How many there are.
-        of: usize,
-        /// After how long.
-        after: Duration,
-    },
 }
 
 /// How a worker ended while its phase went on.
@@ -184,28 +176,6 @@ impl Loader {
     /// Let all workers that wait begin at once.
     pub fn release(&mut self) {
         self.shared.start();
-    }
-
-    /// [`Loader::fork`], wait, [`Loader::release`]. Returns the workers that
-    /// ended before that.
-    ///
-    /// # Errors
-    /// When the spawner is gone or workers are not ready after `patience`.
-    pub fn start(&mut self, index: usize, patience: Duration) -> Result<Vec<Exit>, Error> {
-        self.fork(index)?;
-        let deadline = Instant::now() + patience;
-        let mut exits = Vec::new();
-        loop {
-            exits.extend(self.exits()?);
-            if self.is_ready() {
-                self.release();
-                return Ok(exits);
-            }
-            if Instant::now() > deadline {
-                return Err(Error::NotReady { of: self.workers.len(), after: patience });
-            }
-            std::thread::sleep(Duration::from_micros(200));
-        }
     }
 
     /// Kill all workers and wait until they are gone. Returns the number that

@@ -1,9 +1,9 @@
 //! What a worker process does once it exists. One file a kind.
 
-mod cpu;
-mod disk;
-mod memory;
-mod sync;
+pub(super) mod cpu;
+pub(super) mod disk;
+pub(super) mod memory;
+pub(super) mod sync;
 
 use std::time::{Duration, Instant};
 

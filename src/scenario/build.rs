@@ -267,7 +267,6 @@ fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<LoadPlan>
             size: table.get("size").and_then(amount)?,
             stride: table.size("stride").unwrap_or(4096),
             keep: table.flag("keep").unwrap_or(true),
-            settle: true,
             pause: table.duration("pause").unwrap_or_default(),
         }),
         "sync" => Work::Sync { rate: table.number("rate") },

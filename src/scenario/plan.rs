@@ -222,8 +222,6 @@ pub struct MemoryWork {
     pub keep: bool,
     /// Rest after each pass.
     pub pause: Duration,
-    /// Take the memory before the phase begins, when it is kept.
-    pub settle: bool,
 }
 
 /// The work of a disk worker.

@@ -13,6 +13,7 @@
 )]
 
 mod command;
+mod conformance;
 mod crash;
 mod limits;
 mod page;

@@ -53,7 +53,7 @@ fn nobody_outlives_a_killed_stress() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("the workers", 10, || processes_with(&marker).len() == 5);
+    wait_for("the workers", 10, || processes_with(&marker).len() == 4);
     child.kill().unwrap();
     child.wait().unwrap();
     wait_for("all to be gone", 1, || processes_with(&marker).is_empty());

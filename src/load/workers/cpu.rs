@@ -21,7 +21,7 @@ const SIDE: usize = 16;
 const SHORT: Duration = Duration::from_micros(400);
 const LONG: Duration = Duration::from_millis(1);
 
-pub(super) fn run(method: CpuMethod, share: f64, context: &Context<'_>) -> Failure {
+pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>) -> Failure {
     let duty = Duty::new(share);
     let mut state = State::new(context.number);
     let goal = if share >= 1.0 { LONG } else { SHORT };

@@ -16,7 +16,10 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::{Context, Failure};
 use crate::{
     host::{Roots, memory::meminfo},
-    load::shared::Stage,
+    load::{
+        hogs::{Hang, Saying},
+        shared::Stage,
+    },
     scenario::plan::MemoryWork,
 };
 
@@ -26,13 +29,13 @@ const LOOK_EVERY: usize = 16 << 20;
 /// Bytes passed over for one latency.
 const CHUNK: usize = 1 << 20;
 
-pub(super) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
+pub(in crate::load) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
     let Some(bytes) = usize::try_from(context.bytes).ok().and_then(NonZeroUsize::new) else {
         return Failure { stage: Stage::Map, errno: libc::EINVAL };
     };
     let stride = usize::try_from(work.stride).unwrap_or(usize::MAX).max(1);
     let mut kept = None;
-    if work.keep && work.settle {
+    if work.keep {
         // The phase begins when the memory is held; taking it is the setup.
         match Area::take(bytes) {
             Ok(area) => {
@@ -67,6 +70,58 @@ pub(super) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
     }
 }
 
+/// The vm worker of the classic `stress`: take, write a byte every stride,
+/// rest, read them back, free.
+pub(in crate::load) fn classic(
+    bytes: u64,
+    stride: u64,
+    hang: Hang,
+    keep: bool,
+    say: &dyn Fn(&Saying),
+) -> Failure {
+    let Some(size) = usize::try_from(bytes).ok().and_then(NonZeroUsize::new) else {
+        return Failure { stage: Stage::Map, errno: libc::ENOMEM };
+    };
+    let step = usize::try_from(stride).unwrap_or(usize::MAX).max(1);
+    let debug = |text: String| say(&Saying::Debug(text));
+    let mut kept = None;
+    loop {
+        let area = if let Some(area) = kept.take() {
+            area
+        } else {
+            debug(format!("allocating {bytes} bytes ..."));
+            match Area::take(size) {
+                Ok(area) => area,
+                Err(errno) => return Failure { stage: Stage::Map, errno: errno as i32 },
+            }
+        };
+        debug(format!("touching bytes in strides of {stride} bytes ..."));
+        area.fill(step);
+        match hang {
+            Hang::No => (),
+            Hang::Forever => {
+                debug("sleeping forever with allocated memory".to_owned());
+                loop {
+                    std::thread::sleep(Duration::from_secs(86_400));
+                }
+            }
+            Hang::Seconds(seconds) => {
+                debug(format!("sleeping for {seconds}s with allocated memory"));
+                std::thread::sleep(Duration::from_secs(seconds));
+            }
+        }
+        if !area.is_filled(step) {
+            return Failure { stage: Stage::Read, errno: libc::EFAULT };
+        }
+        if keep {
+            kept = Some(area);
+        } else {
+            drop(area);
+            debug(format!("freed {bytes} bytes"));
+        }
+    }
+}
+
 /// Which time the memory is touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
@@ -97,6 +152,22 @@ impl Area {
             )?
         };
         Ok(Self { base, bytes })
+    }
+
+    /// Write one byte every `stride`.
+    fn fill(&self, stride: usize) {
+        for at in (0..self.bytes.get()).step_by(stride) {
+            // SAFETY: `at` is below the mapping's length.
+            unsafe { self.base.byte_add(at).cast::<u8>().write_volatile(b'Z') };
+        }
+    }
+
+    /// Whether what [`Area::fill`] wrote is there.
+    fn is_filled(&self, stride: usize) -> bool {
+        (0..self.bytes.get()).step_by(stride).all(|at| {
+            // SAFETY: `at` is below the mapping's length.
+            unsafe { self.base.byte_add(at).cast::<u8>().read_volatile() == b'Z' }
+        })
     }
 
     /// Write one byte every `stride`; on the first pass look before each step

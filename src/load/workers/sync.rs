@@ -3,7 +3,7 @@
 use super::{Context, Failure, due};
 use crate::load::pacer::Schedule;
 
-pub(super) fn run(rate: Option<f64>, context: &Context<'_>) -> Failure {
+pub(in crate::load) fn run(rate: Option<f64>, context: &Context<'_>) -> Failure {
     let mut schedule = rate.map(Schedule::new);
     let start = context.begin();
     loop {
