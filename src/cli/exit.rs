@@ -98,7 +98,7 @@ impl From<run::conduct::Error> for Failure {
         match error {
             Error::Refused(_) | Error::Nodes(_) => Self::new(Exit::Refused, error),
             Error::Store(error) => error.into(),
-            Error::Load(_) | Error::Journal(_) => Self::new(Exit::Failed, error),
+            Error::Load(_) => Self::new(Exit::Failed, error),
         }
     }
 }

@@ -51,11 +51,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     display.clear();
     let run = store::read::run(&outcome.folder)?;
     let analysis = analyze::analyze(&run);
+    let mut written = Ok(());
     for format in [Format::Html, Format::Png, Format::Json] {
         let bytes = report::render(&run, &analysis, format)?;
-        outcome.folder.replace(format.file_name(), &bytes)?;
+        written = written.and(outcome.folder.replace(format.file_name(), &bytes));
     }
+    // The verdict is told even where it cannot be kept.
     print(args, &run, &analysis, &outcome.folder)?;
+    written?;
     Ok(match outcome.state {
         State::Interrupted => {
             let signal = outcome.signal.map_or(2, |signal| signal as i32);

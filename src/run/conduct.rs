@@ -9,7 +9,7 @@ use super::{
     guards::Guards,
     live::{Newest, Update},
     nodes::{self, Nodes},
-    sampling::Sampling,
+    sampling::{self, Sampling},
     scraping::Scraping,
     signals,
 };
@@ -73,9 +73,6 @@ pub enum Error {
     /// The run could not be kept.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// A journal could not be written.
-    #[error("the journal of the run cannot be written")]
-    Journal(#[source] std::io::Error),
 }
 
 /// Carry out a plan. The caller must have one thread.
@@ -97,6 +94,7 @@ pub fn conduct(
     let reserve = reserve(options);
     // Before anything makes a thread: see `Loader::new`.
     let loader = Loader::new(plan, machine.cores, reserve)?;
+    sampling::prefer();
     let ending = signals::listen();
     // The run must survive what it does to the machine; the workers go first.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
@@ -132,7 +130,7 @@ pub fn conduct(
         show,
     };
     let stop = conductor.phases();
-    conductor.finish(stop)
+    Ok(conductor.finish(stop))
 }
 
 /// Bytes of the host's memory that workers must leave.

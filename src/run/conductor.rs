@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, never, select, tick};
 use nix::sys::signal::Signal;
 
 use super::{
-    conduct::{Error, Outcome},
+    conduct::Outcome,
     guards::{Guards, Reading},
     live::{Live, Newest, Update},
     progress,
@@ -197,6 +197,9 @@ impl Conductor<'_> {
                     if let Ok(snapshot) = snapshot {
                         self.sample(snapshot);
                         self.count(time, phase, until, &mut counted);
+                        if let Some(error) = self.journal.failure() {
+                            return Stop::Failure(format!("its journal cannot be written: {error}"));
+                        }
                         if let Some(reason) = self.check_guards() {
                             return Stop::Guard(reason);
                         }
@@ -314,7 +317,7 @@ impl Conductor<'_> {
     }
 
     /// Bring the run to its end: last samples, late scrapes, the manifest.
-    pub(super) fn finish(mut self, stop: Stop) -> Result<Outcome, Error> {
+    pub(super) fn finish(mut self, stop: Stop) -> Outcome {
         let signal = match &stop {
             Stop::Signal(signal) => Some(*signal),
             _ => None,
@@ -346,12 +349,16 @@ impl Conductor<'_> {
         }
         self.manifest.state = state;
         self.manifest.stopped = reason;
-        let Self { journal, folder, manifest, loader, .. } = self;
+        let Self { journal, folder, manifest, loader, show, .. } = self;
         drop(loader);
-        let closed = journal.close();
-        folder.write_manifest(&manifest)?;
-        closed.map_err(Error::Journal)?;
-        Ok(Outcome { folder, state, signal })
+        // What was measured is reported on, even when the disk is full.
+        if let Err(error) = journal.close() {
+            show(Update::Warning(format!("the journal is not whole: {error}")));
+        }
+        if let Err(error) = folder.write_manifest(&manifest) {
+            show(Update::Warning(format!("{error}: {}", source(&error))));
+        }
+        Outcome { folder, state, signal }
     }
 
     /// Wait for what Prometheus still has to tell. A signal ends the waiting.
@@ -394,6 +401,11 @@ impl Conductor<'_> {
             (self.show)(Update::Warning(error.to_string()));
         }
     }
+}
+
+/// The cause of an error, in words.
+fn source(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(String::new, ToString::to_string)
 }
 
 /// `worker 3 was killed by SIGKILL, most likely for memory, at 61 MiB`.

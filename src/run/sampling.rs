@@ -24,9 +24,8 @@ impl Sampling {
         let (stop, stopped) = bounded(0);
         let thread = thread::spawn(move || {
             // A sampler that waits for a core behind its own load would be
-            // late when it matters. Lowering the value needs a privilege;
-            // without it the sampler runs like anyone.
-            raise_priority();
+            // late when it matters.
+            go_first();
             let mut due = Instant::now();
             loop {
                 if sender.send(sampler.sample()).is_err() {
@@ -58,8 +57,25 @@ impl Drop for Sampling {
     }
 }
 
+/// Run this thread before any ordinary one: it works for a millisecond at a
+/// time. Needs a privilege; without it, the sampler waits like anyone.
+#[expect(unsafe_code, reason = "nix has no sched_setscheduler")]
+fn go_first() {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: reads the struct, which lives here; sets this thread's scheduling.
+    unsafe {
+        libc::sched_setscheduler(
+            0,
+            libc::SCHED_RR | libc::SCHED_RESET_ON_FORK,
+            &raw const parameters,
+        )
+    };
+}
+
+/// Prefer this thread, and those it makes later, to ordinary ones: what leads
+/// the run must come to its turn among hundreds of workers. Needs a privilege.
 #[expect(unsafe_code, reason = "nix has no setpriority")]
-fn raise_priority() {
+pub(super) fn prefer() {
     // SAFETY: sets the nice value of this thread; touches no memory of ours.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
 }

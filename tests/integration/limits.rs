@@ -121,3 +121,35 @@ fn a_cpu_quota_is_named_and_not_the_cpu() {
     assert_eq!(overall["resource"], "cpu-quota", "{overall:#}");
     assert_eq!(overall["kind"], "saturated");
 }
+
+/// A small file system, unmounted with the test.
+struct Tiny(PathBuf);
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_run_and_the_verdict_is_still_told() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let folder = sandbox.path().join("tiny");
+    fs::create_dir(&folder).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"])
+        .arg(&folder)
+        .status()
+        .unwrap();
+    assert!(mounted.success(), "a tmpfs cannot be mounted; run the tests as root");
+    let _tiny = Tiny(folder);
+    let path = sandbox
+        .write("s.toml", &scenario("kind = \"cpu\"\nworkers = 1", 60.0).replace("500ms", "100ms"));
+    let begun = std::time::Instant::now();
+    let outcome = sandbox.run(&["run", path.to_str().unwrap(), "--reports-dir", "tiny/reports"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(begun.elapsed().as_secs() < 40, "the load went on for {:?}", begun.elapsed());
+    assert!(outcome.stderr.contains("No space left on device"), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("local load"), "{}", outcome.stdout);
+}
