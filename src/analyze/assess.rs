@@ -31,6 +31,8 @@ pub struct Held {
     pub value: f64,
     /// Its value in the baseline.
     pub before: Option<f64>,
+    /// The device it was measured on; `None` for the whole node.
+    pub device: Option<String>,
     /// How many samples.
     pub samples: usize,
     /// Whether the limit is reached.
@@ -213,7 +215,16 @@ fn held(
         .map(|before| shown(criterion, before));
     let met = value >= criterion.limit
         && (class != Class::Error || before.is_none_or(|before| value > ABOVE_BASELINE * before));
-    Some(Held { criterion, class, value, before, samples: values.len(), met, decides: met })
+    Some(Held {
+        criterion,
+        class,
+        value,
+        before,
+        device: signal.device.clone(),
+        samples: values.len(),
+        met,
+        decides: met,
+    })
 }
 
 impl Assessment {
@@ -257,7 +268,7 @@ impl Assessment {
                 });
                 Some(Evidence {
                     signal: row.name.to_owned(),
-                    device: self.device.clone(),
+                    device: held.device.clone(),
                     class: held.class.name(),
                     stat: held.criterion.stat.name(),
                     before: held.before,

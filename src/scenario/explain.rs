@@ -1,6 +1,6 @@
 //! What a plan will do, in words, and its worst case before it starts.
 
-use super::plan::{Amount, Fsync, LoadPlan, Plan, Work, Workers};
+use super::plan::{Amount, CpuMethod, Fsync, LoadPlan, Plan, Work, Workers};
 use crate::model::units::{show_bytes, show_duration, three_digits};
 
 /// What a machine offers, as far as a plan's worst case needs it.
@@ -34,7 +34,12 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
             let workers = load.workers.resolve(machine.cores);
             sum.workers += workers;
             match &load.work {
-                Work::Cpu { load, .. } => sum.cpu_cores += f64::from(workers) * load,
+                Work::Cpu { load, method } => {
+                    sum.cpu_cores += f64::from(workers) * load;
+                    if matches!(method, CpuMethod::MemoryLatency | CpuMethod::Mixed) {
+                        sum.memory += CpuMethod::CHAIN_BYTES * u64::from(workers);
+                    }
+                }
                 Work::Memory(work) => {
                     sum.memory = sum.memory.saturating_add(bytes(work.size, machine.available));
                 }

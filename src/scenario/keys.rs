@@ -206,7 +206,17 @@ pub static LOADS: &[LoadKind] = &[
             ),
             may(
                 "method",
-                Kind::Choice(&["sqrt", "integer", "float", "matrix"]),
+                Kind::Choice(&[
+                    "sqrt",
+                    "integer",
+                    "float",
+                    "matrix",
+                    "vector",
+                    "hash",
+                    "branch",
+                    "memory-latency",
+                    "mixed",
+                ]),
                 "What is computed. Default sqrt.",
             ),
         ],

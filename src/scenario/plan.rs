@@ -181,14 +181,38 @@ pub enum CpuMethod {
     Float,
     /// Products of small matrices.
     Matrix,
+    /// Multiply-adds in the widest registers that the CPU has.
+    Vector,
+    /// Hashing of a buffer in the first-level cache.
+    Hash,
+    /// Branches that no predictor can foresee.
+    Branch,
+    /// Loads that each need the one before, all over 64 MiB.
+    MemoryLatency,
+    /// All of the others in turn.
+    Mixed,
 }
 
 impl CpuMethod {
+    /// All but [`CpuMethod::Mixed`].
+    pub const SINGLE: [Self; 8] = [
+        Self::Sqrt,
+        Self::Integer,
+        Self::Float,
+        Self::Matrix,
+        Self::Vector,
+        Self::Hash,
+        Self::Branch,
+        Self::MemoryLatency,
+    ];
+
+    /// Bytes that a worker walks over for [`CpuMethod::MemoryLatency`]: more
+    /// than most last-level caches hold.
+    pub const CHAIN_BYTES: u64 = 64 << 20;
+
     /// Read the key's value.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Sqrt, Self::Integer, Self::Float, Self::Matrix]
-            .into_iter()
-            .find(|method| method.name() == text)
+        Self::SINGLE.into_iter().chain([Self::Mixed]).find(|method| method.name() == text)
     }
 
     /// The key's value.
@@ -198,6 +222,11 @@ impl CpuMethod {
             Self::Integer => "integer",
             Self::Float => "float",
             Self::Matrix => "matrix",
+            Self::Vector => "vector",
+            Self::Hash => "hash",
+            Self::Branch => "branch",
+            Self::MemoryLatency => "memory-latency",
+            Self::Mixed => "mixed",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cpu`: computes in registers and the first-level cache. An operation is
-//! one square root, one integer step, one multiply-add, or one product of
-//! two 16 × 16 matrices; a latency is the wall time of one batch, so that it
+//! one square root, one integer step, one multiply-add, one product of two
+//! 16 × 16 matrices, eight bytes hashed, one branch, or one load; a latency is the wall time of one batch, so that it
 //! shows when the scheduler took the core away.
 
 use std::{
@@ -9,12 +9,19 @@ use std::{
 };
 
 use super::{Context, Failure, cpu_time};
-use crate::{load::pacer::Duty, scenario::plan::CpuMethod};
+use crate::{
+    load::{pacer::Duty, shared::Stage},
+    scenario::plan::CpuMethod,
+};
 
 /// Independent chains, so that the units are busy rather than waiting for one
 /// result after the other. Eight doubles fill two AVX or four SSE registers.
 const LANES: usize = 8;
 const SIDE: usize = 16;
+/// Doubles in flight for `vector`: eight registers of the widest kind.
+const VECTOR: usize = 64;
+/// Bytes that `hash` goes over.
+const HASHED: usize = 4096;
 
 /// How long a batch takes: shorter when there are rests between, so that the
 /// load is even over tenths of a second; longer when there are none.
@@ -25,8 +32,9 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
     let duty = Duty::new(share);
     let mut state = State::new(context.number);
     let goal = if share >= 1.0 { LONG } else { SHORT };
-    let step = if method == CpuMethod::Matrix { 1 } else { LANES as u64 };
-    let batch = calibrate(method, &mut state, goal, step);
+    let methods = if method == CpuMethod::Mixed { &CpuMethod::SINGLE[..] } else { &[method] };
+    let batches: Vec<(CpuMethod, u64)> =
+        methods.iter().map(|method| (*method, calibrate(*method, &mut state, goal))).collect();
     let mut random = u64::from(context.number) * 2 + 1;
     let mut start = context.begin();
     let cpu_before = cpu_time();
@@ -35,10 +43,11 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
             std::thread::sleep(Duration::from_secs(1));
         }
     }
-    loop {
-        let operations = if share >= 1.0 { batch } else { jittered(batch, step, &mut random) };
+    for (method, batch) in batches.iter().cycle() {
+        let operations =
+            if share >= 1.0 { *batch } else { jittered(*batch, step(*method), &mut random) };
         let began = Instant::now();
-        state.work(method, operations);
+        state.work(*method, operations);
         context.done(operations, 0, began.elapsed());
         let cpu = cpu_time().saturating_sub(cpu_before);
         let wall = start.elapsed();
@@ -49,6 +58,17 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
             Some(rest) => std::thread::sleep(rest),
             None => start += duty.forgive(cpu, wall),
         }
+    }
+    Failure { stage: Stage::None, errno: 0 }
+}
+
+/// Operations come in multiples of this.
+const fn step(method: CpuMethod) -> u64 {
+    match method {
+        CpuMethod::Matrix | CpuMethod::Branch | CpuMethod::MemoryLatency | CpuMethod::Mixed => 1,
+        CpuMethod::Vector => VECTOR as u64,
+        CpuMethod::Hash => (HASHED / 8) as u64,
+        CpuMethod::Sqrt | CpuMethod::Integer | CpuMethod::Float => LANES as u64,
     }
 }
 
@@ -63,7 +83,8 @@ fn jittered(batch: u64, step: u64, random: &mut u64) -> u64 {
 
 /// How many operations take `goal`: of three tries the fastest counts, as a
 /// page fault or an interrupt in a short one would pass for work.
-fn calibrate(method: CpuMethod, state: &mut State, goal: Duration, step: u64) -> u64 {
+fn calibrate(method: CpuMethod, state: &mut State, goal: Duration) -> u64 {
+    let step = step(method);
     let mut batch = step;
     loop {
         let mut took = Duration::MAX;
@@ -94,6 +115,12 @@ struct State {
     words: [u64; LANES],
     left: Box<[[f64; SIDE]; SIDE]>,
     right: Box<[[f64; SIDE]; SIDE]>,
+    vector: [f64; VECTOR],
+    hashed: Box<[u64; HASHED / 8]>,
+    /// Made when it is first walked.
+    chain: Vec<u32>,
+    /// Where the walk along the chain stands.
+    link: u32,
 }
 
 impl State {
@@ -105,7 +132,17 @@ impl State {
             *word = u64::from(seed + lane) | 1;
         }
         let matrix = Box::new([[1.0 / SIDE as f64; SIDE]; SIDE]);
-        Self { sums: [0.0; LANES], values, words, left: matrix.clone(), right: matrix }
+        Self {
+            sums: [0.0; LANES],
+            values,
+            words,
+            left: matrix.clone(),
+            right: matrix,
+            vector: [1.0; VECTOR],
+            hashed: Box::new([u64::from(seed) | 1; HASHED / 8]),
+            chain: Vec::new(),
+            link: 0,
+        }
     }
 
     fn work(&mut self, method: CpuMethod, operations: u64) {
@@ -118,7 +155,57 @@ impl State {
                     self.matrix();
                 }
             }
+            CpuMethod::Vector => self.vector(operations / VECTOR as u64),
+            CpuMethod::Hash => self.hash(operations / (HASHED / 8) as u64),
+            CpuMethod::Branch => self.branch(operations),
+            CpuMethod::MemoryLatency => self.walk(operations),
+            // Its parts are worked one by one.
+            CpuMethod::Mixed => (),
         }
+    }
+
+    fn vector(&mut self, rounds: u64) {
+        multiply_add(&mut self.vector, rounds);
+        self.vector = black_box(self.vector);
+    }
+
+    fn hash(&mut self, rounds: u64) {
+        let [mut hash, ..] = self.words;
+        for _ in 0..rounds {
+            for word in self.hashed.iter() {
+                // A multiply and a fold for each word, as fast hashes do it.
+                let product = u128::from(hash ^ word) * 0x9e37_79b9_7f4a_7c15;
+                #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+                let folded = (product as u64) ^ ((product >> 64) as u64);
+                hash = folded;
+            }
+        }
+        let [first, ..] = &mut self.words;
+        *first = black_box(hash) | 1;
+    }
+
+    fn branch(&mut self, operations: u64) {
+        let [mut seed, mut taken, ..] = self.words;
+        for _ in 0..operations {
+            // A call on one side, so that no conditional move takes the
+            // branch's place.
+            if super::next(&mut seed) & 1 == 0 {
+                taken = black_box(taken.wrapping_add(seed));
+            }
+        }
+        let [first, second, ..] = &mut self.words;
+        (*first, *second) = (black_box(seed) | 1, taken | 1);
+    }
+
+    fn walk(&mut self, operations: u64) {
+        if self.chain.is_empty() {
+            self.chain = chain(usize::try_from(CpuMethod::CHAIN_BYTES / 4).unwrap_or(1 << 24));
+        }
+        let mut link = self.link;
+        for _ in 0..operations {
+            link = self.chain.get(link as usize).copied().unwrap_or(0);
+        }
+        self.link = black_box(link);
     }
 
     fn sqrt(&mut self, rounds: u64) {
@@ -173,16 +260,78 @@ impl State {
     }
 }
 
+/// A single ring through all places in random order (Sattolo 1986), so that
+/// neither a cache nor a prefetcher knows the next.
+fn chain(places: usize) -> Vec<u32> {
+    let mut chain: Vec<u32> = (0..u32::try_from(places).unwrap_or(u32::MAX)).collect();
+    let mut random = 0x2545_f491_4f6c_dd1d;
+    for last in (1..chain.len()).rev() {
+        let other = usize::try_from(super::next(&mut random) % last as u64).unwrap_or(0);
+        chain.swap(last, other);
+    }
+    chain
+}
+
+/// Converges to 2: no overflow, no denormal numbers.
+#[expect(clippy::inline_always, reason = "it must be compiled for its caller's registers")]
+#[inline(always)]
+fn multiply_add_by(values: &mut [f64; VECTOR], rounds: u64, step: impl Fn(f64) -> f64) {
+    for _ in 0..rounds {
+        for value in values.iter_mut() {
+            *value = step(*value);
+        }
+    }
+}
+
+/// The widest registers the CPU has, found at run time.
+#[cfg(target_arch = "x86_64")]
+fn multiply_add(values: &mut [f64; VECTOR], rounds: u64) {
+    #[target_feature(enable = "avx512f")]
+    fn avx512(values: &mut [f64; VECTOR], rounds: u64) {
+        multiply_add_by(values, rounds, |value| value.mul_add(0.5, 1.0));
+    }
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2(values: &mut [f64; VECTOR], rounds: u64) {
+        multiply_add_by(values, rounds, |value| value.mul_add(0.5, 1.0));
+    }
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the CPU has what the function is compiled for.
+        #[expect(unsafe_code, reason = "only the check above makes the call sound")]
+        unsafe {
+            avx512(values, rounds);
+        }
+    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the CPU has what the function is compiled for.
+        #[expect(unsafe_code, reason = "only the check above makes the call sound")]
+        unsafe {
+            avx2(values, rounds);
+        }
+    } else {
+        multiply_add_by(values, rounds, |value| value * 0.5 + 1.0);
+    }
+}
+
+/// What the compiler makes of the target's baseline.
+#[cfg(not(target_arch = "x86_64"))]
+fn multiply_add(values: &mut [f64; VECTOR], rounds: u64) {
+    multiply_add_by(values, rounds, |value| value * 0.5 + 1.0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_method_computes_and_stays_finite() {
-        for method in [CpuMethod::Sqrt, CpuMethod::Integer, CpuMethod::Float, CpuMethod::Matrix] {
+        for method in CpuMethod::SINGLE {
             let mut state = State::new(0);
             state.work(method, 80_000);
-            let all = state.sums.iter().chain(&state.values).chain(state.left.iter().flatten());
+            let all = state
+                .sums
+                .iter()
+                .chain(&state.values)
+                .chain(state.left.iter().flatten())
+                .chain(&state.vector);
             assert!(all.copied().all(f64::is_finite), "{method:?}");
             assert!(state.words.iter().all(|word| *word != 0), "{method:?}");
         }
@@ -200,6 +349,27 @@ mod tests {
         }
         assert!((sum / 10_000).abs_diff(8000) < 100, "{sum}");
         assert_eq!(jittered(1, 1, &mut random).max(2), 2);
+    }
+
+    #[test]
+    fn the_chain_is_one_ring_through_all_places() {
+        let chain = chain(1000);
+        let (mut at, mut steps) = (0, 0);
+        loop {
+            at = chain[at as usize];
+            steps += 1;
+            if at == 0 {
+                break;
+            }
+        }
+        assert_eq!(steps, 1000);
+    }
+
+    #[test]
+    fn a_vector_is_multiplied_and_added() {
+        let mut values = [0.0; VECTOR];
+        multiply_add(&mut values, 2);
+        assert!(values.iter().all(|value| *value == 1.5));
     }
 
     #[test]
