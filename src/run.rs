@@ -6,6 +6,7 @@ pub mod guards;
 pub mod nodes;
 
 mod conductor;
+mod exits;
 mod live;
 mod progress;
 mod sampling;

@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     conductor::Conductor,
+    exits::Exits,
     guards::Guards,
     live::{Newest, Update},
     nodes::{self, Nodes},
@@ -124,6 +125,7 @@ pub fn conduct(
         scraping,
         ending,
         guards: Guards::new(&plan.aborts),
+        exits: Exits::new(options.roots.clone()),
         newest: Newest::default(),
         achieved: String::new(),
         load_readings: Vec::new(),

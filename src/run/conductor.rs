@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     conduct::Outcome,
+    exits::Exits,
     guards::{Guards, Reading},
     live::{Live, Newest, Update},
     progress,
@@ -21,7 +22,6 @@ use crate::{
         run::{Event, Manifest, PhaseRecord, State},
         series::Snapshot,
         time::Timestamp,
-        units::show_bytes,
     },
     scenario::{
         explain::{self, Machine},
@@ -81,6 +81,7 @@ pub(super) struct Conductor<'a> {
     pub(super) scraping: Option<Scraping>,
     pub(super) ending: Receiver<Signal>,
     pub(super) guards: Guards,
+    pub(super) exits: Exits,
     pub(super) newest: Newest,
     pub(super) achieved: String,
     pub(super) load_readings: Vec<Reading>,
@@ -267,7 +268,7 @@ impl Conductor<'_> {
 
     fn worker_exits(&mut self, exits: &[Exit], index: usize) {
         for exit in exits {
-            let text = exit_in_words(exit);
+            let text = self.exits.in_words(exit);
             self.warn("worker", text, Some(index));
         }
     }
@@ -406,30 +407,4 @@ impl Conductor<'_> {
 /// The cause of an error, in words.
 fn source(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(String::new, ToString::to_string)
-}
-
-/// `worker 3 was killed by SIGKILL, most likely for memory, at 61 MiB`.
-fn exit_in_words(exit: &Exit) -> String {
-    let held = if exit.resident > 0 {
-        format!(" while it held {}", show_bytes(exit.resident as f64))
-    } else {
-        String::new()
-    };
-    match Signal::try_from(exit.signal) {
-        Ok(Signal::SIGKILL) if exit.resident > 0 => {
-            format!(
-                "worker {} was killed{held}: out of memory, unless someone else sent SIGKILL",
-                exit.worker
-            )
-        }
-        Ok(signal) => format!("worker {} was killed by {}{held}", exit.worker, signal.as_str()),
-        Err(_) => {
-            let why = if exit.errno == 0 {
-                format!("code {}", exit.code)
-            } else {
-                std::io::Error::from_raw_os_error(exit.errno).to_string()
-            };
-            format!("worker {} failed {}: {why}", exit.worker, exit.stage.words())
-        }
-    }
 }

@@ -82,7 +82,8 @@ fn a_worker_killed_for_a_memory_limit_names_the_limit() {
     assert_eq!(overall["kind"], "saturated");
     assert!(said.contains("OOM-killed"), "the preflight warns: {said}");
     let events = fs::read_to_string(sandbox.reports("run-1").join("events.jsonl")).unwrap();
-    assert!(events.contains("out of memory"), "{events}");
+    assert!(events.contains("was OOM-killed at"), "{events}");
+    assert!(events.contains("of a 128 MiB limit of its cgroup"), "{events}");
     assert!(verdict["loads"][0]["shortfall"].is_string(), "{:#}", verdict["loads"]);
 }
 
