@@ -108,6 +108,12 @@ pub struct RunArgs {
     /// Start although a safety limit would be crossed
     #[arg(long = "unsafe")]
     pub unsafe_limits: bool,
+    /// Where /proc of the machine is, such as /host/proc in a container
+    #[arg(long, value_name = "DIR", default_value = "/proc")]
+    pub procfs: PathBuf,
+    /// Where /sys of the machine is
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub sysfs: PathBuf,
     /// Print nothing but the verdict and errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use anyhow::{Context as _, anyhow};
+use serde::Serialize;
 
 use super::{
     args::{Printed, RunArgs},
@@ -20,7 +21,7 @@ use crate::{
     model::run::State,
     report::{self, Format},
     run::{Options, conduct},
-    scenario::{self, explain},
+    scenario::{self, explain, plan::Plan},
     store::{self, folder::RunFolder},
 };
 
@@ -33,9 +34,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         overrides.push(format!("telemetry.prometheus=\"{url}\""));
     }
     let plan = scenario::parse(&args.scenario.display().to_string(), &text, &overrides)?;
-    let roots = Roots::default();
+    let roots = Roots { proc: args.procfs.clone(), sys: args.sysfs.clone() };
     if args.dry_run {
-        return dry_run(&plan, &roots, args.unsafe_limits);
+        return dry_run(args, &plan, &roots);
     }
     let options = Options {
         reports: args.reports.reports.clone(),
@@ -85,17 +86,51 @@ fn judged(args: &RunArgs, analysis: &Analysis) -> Exit {
     }
 }
 
-fn dry_run(
-    plan: &scenario::plan::Plan,
-    roots: &Roots,
-    unsafe_limits: bool,
-) -> Result<Exit, Failure> {
+/// What `--dry-run --format json` prints.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    schema: u32,
+    scenario: &'a str,
+    seconds: f64,
+    phases: Vec<String>,
+    workers: u32,
+    cpu_cores: f64,
+    memory_bytes: u64,
+    scratch_bytes: u64,
+    notes: &'a [String],
+    refusals: &'a [String],
+}
+
+fn dry_run(args: &RunArgs, plan: &Plan, roots: &Roots) -> Result<Exit, Failure> {
     let cores = crate::host::allowed_cores();
-    output::text(&explain::plan(plan, preflight::machine(roots, &cores)));
-    output::text("\n");
-    let found = preflight::check(plan, roots, &cores, unsafe_limits);
-    for note in &found.notes {
-        output::warning(note);
+    let machine = preflight::machine(roots, &cores);
+    let found = preflight::check(plan, roots, &cores, args.unsafe_limits);
+    match args.format {
+        Printed::Text => {
+            output::text(&explain::plan(plan, machine));
+            output::text("\n");
+            for note in &found.notes {
+                output::warning(note);
+            }
+        }
+        Printed::Json => {
+            let worst = explain::worst_case(plan, machine);
+            let document = DryRun {
+                schema: 1,
+                scenario: &plan.name,
+                seconds: plan.duration().as_secs_f64(),
+                phases: plan.phases.iter().map(|phase| phase.name.clone()).collect(),
+                workers: worst.workers,
+                cpu_cores: worst.cpu_cores,
+                memory_bytes: worst.memory,
+                scratch_bytes: worst.disk,
+                notes: &found.notes,
+                refusals: &found.refusals,
+            };
+            let text = serde_json::to_string_pretty(&document)
+                .map_err(|error| Failure::new(Exit::Failed, error))?;
+            output::bytes(format!("{text}\n").as_bytes());
+        }
     }
     if found.refusals.is_empty() {
         return Ok(Exit::Done);

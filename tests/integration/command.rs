@@ -75,3 +75,49 @@ fn colours_are_for_terminals_only() {
     let outcome = sandbox.run(&["report", "run-1"]);
     assert!(!outcome.stderr.contains('\x1b'), "{:?}", outcome.stderr);
 }
+
+#[test]
+fn a_dry_run_is_one_json_document_when_asked() {
+    let sandbox = Sandbox::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/disk-write.toml");
+    let outcome = sandbox.run(&["run", path, "--dry-run", "--format", "json"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(
+        (json["workers"].as_u64(), json["scratch_bytes"].as_u64()),
+        (Some(8), Some(1 << 30))
+    );
+}
+
+/// A machine whose /proc lies elsewhere, and says little.
+#[test]
+fn roots_are_parameters_and_what_is_absent_is_said() {
+    let _machine = crate::support::machine();
+    let sandbox = Sandbox::new();
+    let proc = sandbox.path().join("proc");
+    std::fs::create_dir(&proc).unwrap();
+    std::fs::write(proc.join("meminfo"), "MemTotal: 1000 kB\nMemAvailable: 500 kB\n").unwrap();
+    let text = "name = \"x\"\n[telemetry]\ninterval = \"200ms\"\n[[phase]]\nname = \"watch\"\nduration = \"2s\"\n";
+    let path = sandbox.write("s.toml", text);
+    let outcome = sandbox.run(&[
+        "run",
+        path.to_str().unwrap(),
+        "--format",
+        "json",
+        "-q",
+        "--procfs",
+        "proc",
+        "--sysfs",
+        "proc",
+    ]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(json["overall"]["kind"], "unknown", "{:#}", json["overall"]);
+    let statement = json["overall"]["statement"].as_str().unwrap();
+    assert!(statement.contains("cpu") && statement.contains("disk"), "{statement}");
+    // Memory was seen, at half.
+    let ranking = json["nodes"][0]["phases"][0]["ranking"].as_array().unwrap();
+    assert!(
+        ranking.iter().any(|ranked| ranked["resource"] == "memory" && ranked["utilization"] == 0.5)
+    );
+}
