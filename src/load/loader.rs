@@ -315,7 +315,8 @@ impl Worker {
         let operations = slot.operations.load(Ordering::Relaxed);
         let bytes = slot.bytes.load(Ordering::Relaxed);
         let errors = slot.errors.load(Ordering::Relaxed);
-        let cpu = self.cpu_now().unwrap_or(self.cpu);
+        let children = Duration::from_nanos(slot.children_ns.load(Ordering::Relaxed));
+        let cpu = self.cpu_now().map_or(self.cpu, |cpu| cpu + children);
         // Nothing was counted when nothing was done; then the buckets, which
         // are most of the slot, need no look.
         let latency = if operations == self.operations { None } else { self.latency(slot) };

@@ -45,6 +45,8 @@ pub enum Stage {
     Pin = 6,
     /// Waiting because the host's memory reserve was reached.
     Reserve = 7,
+    /// Making a process.
+    Fork = 8,
 }
 
 impl Stage {
@@ -58,15 +60,25 @@ impl Stage {
             Self::Read => "reading",
             Self::Flush => "flushing",
             Self::Pin => "pinning itself to its core",
+            Self::Fork => "making a process",
             Self::Reserve => "keeping the host's memory reserve",
         }
     }
 
     fn from(value: u32) -> Self {
-        [Self::Map, Self::Scratch, Self::Write, Self::Read, Self::Flush, Self::Pin, Self::Reserve]
-            .into_iter()
-            .find(|stage| *stage as u32 == value)
-            .unwrap_or(Self::None)
+        [
+            Self::Map,
+            Self::Scratch,
+            Self::Write,
+            Self::Read,
+            Self::Flush,
+            Self::Pin,
+            Self::Reserve,
+            Self::Fork,
+        ]
+        .into_iter()
+        .find(|stage| *stage as u32 == value)
+        .unwrap_or(Self::None)
     }
 }
 
@@ -81,6 +93,8 @@ pub struct Slot {
     pub(super) bytes: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) resident: AtomicU64,
+    /// CPU time of its own children that have ended, in nanoseconds.
+    pub(super) children_ns: AtomicU64,
     /// Bytes the worker was asked to hold; written by the spawner.
     pub(super) target: AtomicU64,
     pub(super) buckets: Buckets,
@@ -100,7 +114,14 @@ impl Slot {
 
     fn clear(&self) {
         self.note(Stage::None, 0);
-        for counter in [&self.operations, &self.bytes, &self.errors, &self.resident, &self.target] {
+        for counter in [
+            &self.operations,
+            &self.bytes,
+            &self.errors,
+            &self.resident,
+            &self.children_ns,
+            &self.target,
+        ] {
             counter.store(0, Ordering::Relaxed);
         }
         self.buckets.clear();

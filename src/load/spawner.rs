@@ -222,6 +222,11 @@ impl Spawner<'_> {
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         // Sleeps between two batches shall end when due, not 50 µs later.
         let _ = prctl::set_timerslack(1);
+        if one.load.nice != 0 {
+            // SAFETY: sets the nice value of this process. Without the
+            // privilege it stays, which the achieved load shows.
+            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, one.load.nice) };
+        }
         let Some(slot) = self.job.shared.slot(one.slot as usize) else { exit(1) };
         let context = Context {
             shared: self.job.shared,

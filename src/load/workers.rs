@@ -2,7 +2,9 @@
 
 pub(super) mod cpu;
 pub(super) mod disk;
+mod fork;
 pub(super) mod memory;
+mod switch;
 pub(super) mod sync;
 
 use std::time::{Duration, Instant};
@@ -46,6 +48,8 @@ pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
         Work::Memory(work) => memory::run(work, context),
         Work::Sync { rate } => sync::run(*rate, context),
         Work::Disk(work) => disk::run(work, context),
+        Work::Switch { rate } => switch::run(*rate, context),
+        Work::Fork { rate } => fork::run(*rate, context),
     }
 }
 

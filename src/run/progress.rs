@@ -22,7 +22,9 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Memory(_) => {
             (Some(progress.target_bytes as f64), progress.resident as f64, Unit::Bytes)
         }
-        Work::Sync { rate } => (*rate, per_second(progress.operations), Unit::PerSecond),
+        Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
+            (*rate, per_second(progress.operations), Unit::PerSecond)
+        }
         Work::Disk(work) => match work.rate {
             Some(rate) => (Some(rate), per_second(progress.operations), Unit::PerSecond),
             None => (None, per_second(progress.bytes), Unit::BytesPerSecond),

@@ -213,7 +213,13 @@ fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan, String> {
     match (of, &mut load.work) {
         ("workers", _) => load.workers = Workers::Count(whole(value)),
         ("load", Work::Cpu { load, .. }) => *load = value / 100.0,
-        ("rate", Work::Sync { rate } | Work::Disk(DiskWork { rate, .. })) => *rate = Some(value),
+        (
+            "rate",
+            Work::Sync { rate }
+            | Work::Switch { rate }
+            | Work::Fork { rate }
+            | Work::Disk(DiskWork { rate, .. }),
+        ) => *rate = Some(value),
         ("depth", Work::Disk(work)) => work.depth = whole(value),
         (of, work) => {
             return Err(format!("a {} load has no `{of}` that a ramp could raise", work.kind()));
@@ -270,9 +276,13 @@ fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<LoadPlan>
             pause: table.duration("pause").unwrap_or_default(),
         }),
         "sync" => Work::Sync { rate: table.number("rate") },
+        "switch" => Work::Switch { rate: table.number("rate") },
+        "fork" => Work::Fork { rate: table.number("rate") },
         _ => Work::Disk(disk(node, table, diagnostics)?),
     };
-    Some(LoadPlan { workers, cores, work })
+    #[expect(clippy::cast_possible_truncation, reason = "checked: -20 to 19")]
+    let nice = table.number("nice").map_or(0, |nice| nice as i32);
+    Some(LoadPlan { workers, cores, nice, work })
 }
 
 fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option<DiskWork> {

@@ -43,7 +43,7 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                 Work::Memory(work) => {
                     sum.memory = sum.memory.saturating_add(bytes(work.size, machine.available));
                 }
-                Work::Sync { .. } => (),
+                Work::Sync { .. } | Work::Switch { .. } | Work::Fork { .. } => (),
                 Work::Disk(work) => {
                     let files = work.file_size.saturating_mul(u64::from(workers));
                     sum.disk = sum.disk.saturating_add(files);
@@ -108,7 +108,9 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
             let keep = if work.keep { "kept" } else { "freed and taken again" };
             format!("memory worker{s}, together {size}, {keep}")
         }
-        Work::Sync { rate: limit } => format!("sync worker{s}, {}", rate(*limit)),
+        Work::Sync { rate: limit } | Work::Switch { rate: limit } | Work::Fork { rate: limit } => {
+            format!("{} worker{s}, {}", load.work.kind(), rate(*limit))
+        }
         Work::Disk(work) => {
             let direct = if work.direct { "direct" } else { "buffered" };
             let access = if work.random { "random" } else { "sequential" };
@@ -136,7 +138,8 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
         let list: Vec<String> = load.cores.iter().map(ToString::to_string).collect();
         format!(", pinned to core {}", list.join(", "))
     };
-    format!("{workers} {what}{cores}")
+    let nice = if load.nice == 0 { String::new() } else { format!(", nice {}", load.nice) };
+    format!("{workers} {what}{cores}{nice}")
 }
 
 /// The whole plan, for `scenario explain` and `--dry-run`.

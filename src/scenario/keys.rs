@@ -184,13 +184,22 @@ pub struct LoadKind {
 
 /// Keys that every load has.
 pub static LOAD_COMMON: &[Key] = &[
-    must("kind", Kind::Choice(&["cpu", "memory", "sync", "disk"]), "What is loaded."),
+    must(
+        "kind",
+        Kind::Choice(&["cpu", "memory", "sync", "disk", "switch", "fork"]),
+        "What is loaded.",
+    ),
     may(
         "workers",
         Kind::Workers,
         "How many worker processes: a number, `per-core`, or `2x-cores`. Default 1; for cpu `per-core`.",
     ),
     may("cores", Kind::Cores, "Pin the workers to these cores in turn, such as [0, 1]."),
+    may(
+        "nice",
+        Kind::Integer(-20, 19),
+        "Nice value of the workers; below 0 needs a privilege. Default 0.",
+    ),
 ];
 
 /// All kinds of load.
@@ -286,6 +295,24 @@ pub static LOADS: &[LoadKind] = &[
                 "Operations in flight for each worker. Default 1.",
             ),
         ],
+    },
+    LoadKind {
+        name: "switch",
+        doc: "Two threads a worker hand a byte back and forth: context switches.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Round trips per second for each worker. Default: as many as possible.",
+        )],
+    },
+    LoadKind {
+        name: "fork",
+        doc: "Makes processes that end at once.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Processes per second for each worker. Default: as many as possible.",
+        )],
     },
 ];
 

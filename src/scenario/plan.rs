@@ -96,6 +96,8 @@ pub struct LoadPlan {
     pub workers: Workers,
     /// Cores to pin them to in turn; empty for none.
     pub cores: Vec<usize>,
+    /// Their nice value.
+    pub nice: i32,
     /// What they do.
     pub work: Work,
 }
@@ -156,6 +158,16 @@ pub enum Work {
     },
     /// Write or read a scratch file.
     Disk(DiskWork),
+    /// Hand a byte back and forth between two threads.
+    Switch {
+        /// Round trips per second for each worker.
+        rate: Option<f64>,
+    },
+    /// Make processes that end at once.
+    Fork {
+        /// Processes per second for each worker.
+        rate: Option<f64>,
+    },
 }
 
 impl Work {
@@ -166,6 +178,8 @@ impl Work {
             Self::Memory(_) => "memory",
             Self::Sync { .. } => "sync",
             Self::Disk(_) => "disk",
+            Self::Switch { .. } => "switch",
+            Self::Fork { .. } => "fork",
         }
     }
 }

@@ -181,3 +181,21 @@ fn depth_puts_as_many_operations_in_flight() {
     let in_flight = queue["value"].as_f64().unwrap();
     assert!((3.0..=9.0).contains(&in_flight), "{in_flight}");
 }
+
+#[test]
+fn switches_and_forks_are_made_at_the_rate_asked_for() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let load =
+        "kind = \"switch\"\nrate = 500\n[[phase.load]]\nkind = \"fork\"\nrate = 50\nnice = 5";
+    let verdict = sandbox.verdict(&scenario(load, 4.0), &[]);
+    for (at, (kind, rate)) in [("switch", 500.0), ("fork", 50.0)].into_iter().enumerate() {
+        let load = &verdict["loads"][at];
+        assert_eq!(load["kind"], kind);
+        let achieved = load["achieved"].as_f64().unwrap();
+        assert!((achieved / rate - 1.0).abs() < 0.05, "{kind}: {achieved}/s");
+        assert_eq!(load["errors"], 0);
+        assert!(load["latency"]["p50_s"].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(verdict["overall"]["resource"], "none", "{:#}", verdict["overall"]);
+}

@@ -1,0 +1,60 @@
+//! `switch`: two threads hand a byte back and forth through pipes, so that the
+//! kernel switches between them all the time. An operation is one round trip
+//! (two switches and four system calls), a latency its time.
+
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+
+use super::{Context, Failure, due, failure};
+use crate::load::{pacer::Schedule, shared::Stage};
+
+pub(in crate::load) fn run(rate: Option<f64>, context: &Context<'_>) -> Failure {
+    let (there, back) = match io::pipe().and_then(|there| Ok((there, io::pipe()?))) {
+        Ok(pipes) => pipes,
+        Err(error) => return failure(Stage::Scratch, &error),
+    };
+    let (mut far_in, mut near_out) = there;
+    let (mut near_in, mut far_out) = back;
+    std::thread::scope(|scope| {
+        scope.spawn(move || answer(&mut far_in, &mut far_out));
+        let mut schedule = rate.map(Schedule::new);
+        let start = context.begin();
+        loop {
+            let since = due(&mut schedule, start);
+            match round_trip(&mut near_out, &mut near_in) {
+                Ok(()) => context.done(1, 0, since.elapsed()),
+                Err(error) => context.failed(failure(Stage::Write, &error)),
+            }
+        }
+    })
+}
+
+fn round_trip(out: &mut PipeWriter, back: &mut PipeReader) -> io::Result<()> {
+    out.write_all(b"S")?;
+    back.read_exact(&mut [0])
+}
+
+/// Send back what comes, until the other end is gone.
+fn answer(from: &mut PipeReader, to: &mut PipeWriter) {
+    let mut byte = [0];
+    while from.read_exact(&mut byte).is_ok() && to.write_all(&byte).is_ok() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_byte_comes_back() {
+        let (mut far_in, mut near_out) = io::pipe().unwrap();
+        let (mut near_in, mut far_out) = io::pipe().unwrap();
+        let answering = std::thread::spawn(move || answer(&mut far_in, &mut far_out));
+        let begun = Instant::now();
+        for _ in 0..100 {
+            round_trip(&mut near_out, &mut near_in).unwrap();
+        }
+        assert!(begun.elapsed().as_secs() < 10);
+        drop(near_out);
+        answering.join().unwrap();
+    }
+}
