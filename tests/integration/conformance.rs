@@ -114,7 +114,20 @@ fn command(program: &Path, case: &Case, folder: &Path) -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    before_exec(&mut command, default_signals);
     command
+}
+
+/// A background job of a shell has some signals ignored, and its children
+/// inherit that; the cases were recorded without.
+fn default_signals() -> nix::Result<()> {
+    use Signal::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    for one in [SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+        // SAFETY: the default action runs no code of ours.
+        #[expect(unsafe_code, reason = "the disposition is set in the child")]
+        unsafe { signal(one, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// In a session of its own, and so the leader of its group.

@@ -58,6 +58,7 @@ fn browser(sandbox: &Sandbox, page: &Path) -> (String, String, Vec<String>) {
 /// The check below can fail: a page that asks is seen to ask.
 #[test]
 fn a_request_of_a_page_is_seen() {
+    let _machine = machine();
     let sandbox = Sandbox::new();
     let page = sandbox
         .write("page.html", "<img src=\"http://example.invalid/x.png\"><script>nothing()</script>");

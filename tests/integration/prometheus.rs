@@ -2,17 +2,17 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{ErrorKind, Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::Value;
 use stressor::{
     model::{catalogue, run::Run, stats},
@@ -26,7 +26,7 @@ use crate::support::{
 /// node_exporter and a Prometheus that scrapes it every second.
 struct Stack {
     _exporter: Service,
-    prometheus: Service,
+    _prometheus: Service,
     exporter_port: u16,
     port: u16,
     sandbox: Sandbox,
@@ -60,7 +60,8 @@ impl Stack {
         let prometheus = Service::start(&mut command);
         wait_for_port(exporter_port);
         wait_for_port(port);
-        let stack = Self { _exporter: exporter, prometheus, exporter_port, port, sandbox };
+        let stack =
+            Self { _exporter: exporter, _prometheus: prometheus, exporter_port, port, sandbox };
         let url = format!("{prefix}/api/v1/query?query=count_over_time(up%5B1m%5D)%20%3E%204");
         wait_for("five scrapes", 40, || {
             get(stack.port, &url).is_some_and(|body| body.contains("127.0.0.1"))
@@ -163,38 +164,86 @@ fn the_disk_is_named_from_prometheus_and_both_sources_agree() {
     sources_agree(&stack.sandbox.reports("run-1"));
 }
 
+/// A way to the server that can go dark.
+struct Way {
+    port: u16,
+    dark: Arc<AtomicBool>,
+}
+
+impl Way {
+    fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dark = Arc::new(AtomicBool::new(false));
+        let is_dark = Arc::clone(&dark);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                if is_dark.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                for (from, to) in [(&near, &far), (&far, &near)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    let is_dark = Arc::clone(&is_dark);
+                    std::thread::spawn(move || carry(from, to, &is_dark));
+                }
+            }
+        });
+        Self { port, dark }
+    }
+
+    fn set_dark(&self, dark: bool) {
+        self.dark.store(dark, Ordering::SeqCst);
+    }
+}
+
+/// Carry bytes one way until either end closes or the way goes dark.
+fn carry(mut from: TcpStream, mut to: TcpStream, is_dark: &AtomicBool) {
+    from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut bytes = [0; 16 << 10];
+    while !is_dark.load(Ordering::SeqCst) {
+        match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => {
+                if to.write_all(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => (),
+            Err(_) => break,
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
 #[test]
 fn an_outage_during_the_run_costs_nothing_that_prometheus_later_has() {
     let _machine = machine();
     let stack = Stack::start("");
-    let url = stack.url();
-    let pid = Pid::from_raw(stack.prometheus.pid());
+    let way = Way::to(stack.port);
+    let url = format!("http://127.0.0.1:{}", way.port);
     let path =
-        stack.sandbox.write("s.toml", &scenario("kind = \"cpu\"\nworkers = \"per-core\"", 14.0));
+        stack.sandbox.write("s.toml", &scenario("kind = \"cpu\"\nworkers = \"per-core\"", 16.0));
     let mut command =
         stack.sandbox.stressor(&["run", path.to_str().unwrap(), "--prometheus", &url]);
-    command.arg("--set").arg("telemetry.timeout=500ms");
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A proxy in between goes dark; the server itself goes on scraping: here
-    // the server's answers stop for 4 s, which its scrapes survive.
-    std::thread::sleep(Duration::from_secs(6));
-    kill(pid, Signal::SIGSTOP).unwrap();
-    std::thread::sleep(Duration::from_secs(4));
-    kill(pid, Signal::SIGCONT).unwrap();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Dark from the middle of the load until after its end; the server goes
+    // on scraping.
+    std::thread::sleep(Duration::from_secs(8));
+    way.set_dark(true);
+    std::thread::sleep(Duration::from_secs(14));
+    way.set_dark(false);
     let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let verdict: Value = serde_json::from_slice(
-        &fs::read(stack.sandbox.reports("run-1").join("verdict.json")).unwrap(),
-    )
-    .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Prometheus: "), "the outage is said: {said}");
+    let verdict = fs::read(stack.sandbox.reports("run-1").join("verdict.json")).unwrap();
+    let verdict: Value = serde_json::from_slice(&verdict).unwrap();
     assert_eq!(verdict["overall"]["resource"], "cpu", "{:#}", verdict["overall"]);
-    // What was scraped before and after is all there: at most the 4 s are not.
     let data = &phase(&verdict, "load")["data"];
-    assert!(data["samples"].as_u64().unwrap() >= 9, "{data:#}");
+    assert!(data["samples"].as_u64().unwrap() >= 15, "{data:#}");
+    assert_eq!(data["gaps"], 0, "{data:#}");
 }
 
 #[test]
@@ -210,6 +259,7 @@ fn a_path_prefix_is_kept() {
 
 #[test]
 fn a_node_that_is_not_there_lists_those_that_are() {
+    let _machine = machine();
     let stack = Stack::start("");
     let text =
         "name = \"x\"\n[[node]]\nname = \"db-7\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n";

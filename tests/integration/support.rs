@@ -132,10 +132,6 @@ impl Service {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self { child: command.spawn().expect("the component starts") }
     }
-
-    pub(crate) fn pid(&self) -> i32 {
-        i32::try_from(self.child.id()).expect("a process number")
-    }
 }
 
 impl Drop for Service {
