@@ -7,6 +7,25 @@ use std::{
     path::Path,
 };
 
+/// How a scratch file is called in the moment before it loses its name, where
+/// it had to have one; the number of its process follows.
+const PREFIX: &str = ".stressor-scratch-";
+
+/// Remove what a kill in that very moment left behind in `folder`.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            continue;
+        };
+        let alive = Path::new("/proc").join(process).exists();
+        if process.parse::<u32>().is_ok() && !alive {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// A file without a name in `folder`; the kernel frees it when the last
 /// process that has it open is gone, however it went.
 ///
@@ -19,7 +38,8 @@ pub(super) fn file(folder: &Path, direct: bool) -> io::Result<File> {
     match options.clone().custom_flags(libc::O_TMPFILE | flags).open(folder) {
         // Not every file system has O_TMPFILE (NFS, FUSE, old overlayfs).
         Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
-            let path = folder.join(format!(".stressor-scratch-{}", std::process::id()));
+            sweep(folder);
+            let path = folder.join(format!("{PREFIX}{}", std::process::id()));
             let file = options.create_new(true).custom_flags(flags).open(&path)?;
             fs::remove_file(&path)?;
             Ok(file)
@@ -39,6 +59,19 @@ mod tests {
         let mut file = file(folder.path(), false).unwrap();
         file.write_all(b"x").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_what_a_dead_process_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let dead = folder.path().join(format!("{PREFIX}4194305"));
+        let alive = folder.path().join(format!("{PREFIX}{}", std::process::id()));
+        let other = folder.path().join(".stressor-scratch-notes");
+        for path in [&dead, &alive, &other] {
+            fs::write(path, "").unwrap();
+        }
+        sweep(folder.path());
+        assert!(!dead.exists() && alive.exists() && other.exists());
     }
 
     #[test]
