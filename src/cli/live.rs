@@ -48,7 +48,7 @@ impl Display {
                     output::note(text);
                 }
             }
-            Update::Live(live) if self.quiet => drop(live.run.as_str()),
+            Update::Live(_) if self.quiet => (),
             Update::Live(live) if self.terminal => self.draw(live),
             Update::Live(live) => self.plain(live),
         }

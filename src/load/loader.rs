@@ -164,7 +164,7 @@ impl Loader {
     }
 
     /// Whether every worker that is alive has set itself up: its file is laid
-    /// down, its memory taken. Reads messages: call [`Loader::exits`] first.
+    /// down, its memory taken. Rests on the messages that [`Loader::exits`] read.
     pub fn is_ready(&self) -> bool {
         let waits = |(worker, index): (&Worker, usize)| {
             let state = |slot: &Slot| slot.state.load(Ordering::Acquire);

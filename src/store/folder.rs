@@ -10,7 +10,10 @@ use std::{
 use serde::Deserialize;
 
 use super::{Error, names};
-use crate::model::run::{Manifest, RUN_SCHEMA};
+use crate::{
+    model::run::{Manifest, RUN_SCHEMA},
+    scenario::diagnostic::nearest,
+};
 
 /// What every version of the manifest has.
 #[derive(Deserialize)]
@@ -81,12 +84,7 @@ impl RunFolder {
         }
         let known: Vec<String> =
             list(reports)?.into_iter().map(|(folder, _)| folder.id()).collect();
-        let near = known
-            .iter()
-            .map(|known| (strsim::jaro_winkler(known, name), known))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, known)| known.clone());
+        let near = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
         Err(Error::NotFound { name: name.to_owned(), folder: reports.to_owned(), near })
     }
 
