@@ -19,6 +19,7 @@ pub mod preflight;
 pub mod shared;
 
 mod buckets;
+mod place;
 mod scratch;
 mod spawner;
 mod workers;

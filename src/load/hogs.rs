@@ -147,8 +147,15 @@ impl Hogs {
         }
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         let Some(slot) = self.shared.slot(slot) else { exit(1) };
-        let context =
-            Context { shared: &self.shared, slot, number: 0, bytes: 0, reserve: 0, starts_seen: 0 };
+        let context = Context {
+            shared: &self.shared,
+            slot,
+            number: 0,
+            workers: 1,
+            bytes: 0,
+            reserve: 0,
+            starts_seen: 0,
+        };
         let Failure { stage, errno } = match hog {
             Hog::Cpu => workers::cpu::run(CpuMethod::Sqrt, 1.0, &context),
             Hog::Io => workers::sync::run(None, &context),

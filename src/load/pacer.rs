@@ -80,6 +80,36 @@ impl Schedule {
     }
 }
 
+/// Holds a total to a rate, for work that comes in pieces: after each one, how
+/// long to rest. What was missed is not caught up beyond a second's worth.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    per_second: f64,
+    done: f64,
+}
+
+impl Pace {
+    /// So much per second.
+    pub fn new(per_second: f64) -> Self {
+        Self { per_second: per_second.max(1e-9), done: 0.0 }
+    }
+
+    /// Count a finished piece at `elapsed` since the start.
+    pub fn after(&mut self, amount: f64, elapsed: Duration) -> Option<Duration> {
+        let allowed = self.per_second * elapsed.as_secs_f64();
+        self.done = (self.done + amount).max(allowed - self.per_second);
+        let rest = (self.done - allowed) / self.per_second;
+        (rest > 0.0).then(|| Duration::from_secs_f64(rest.min(86_400.0)))
+    }
+
+    /// The total that was to be reached by now.
+    pub fn due(&self, elapsed: Duration) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below 0")]
+        let due = (self.per_second * elapsed.as_secs_f64()) as u64;
+        due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +146,16 @@ mod tests {
         assert_eq!(schedule.next(35 * MS), Due::Now(20 * MS));
         assert_eq!(schedule.next(35 * MS), Due::Now(30 * MS));
         assert_eq!(schedule.next(35 * MS), Due::In(5 * MS));
+    }
+
+    #[test]
+    fn a_pace_is_kept_and_little_is_caught_up() {
+        let mut pace = Pace::new(100.0);
+        assert_eq!(pace.after(50.0, Duration::ZERO), Some(500 * MS));
+        assert_eq!(pace.after(50.0, 1000 * MS), None);
+        // Ten idle seconds are not made up for by more than one.
+        assert_eq!(pace.after(50.0, 11_000 * MS), None);
+        assert_eq!(pace.after(100.0, 11_000 * MS), Some(500 * MS));
+        assert_eq!(pace.due(2000 * MS), 200);
     }
 }

@@ -47,6 +47,10 @@ pub enum Stage {
     Reserve = 7,
     /// Making a process.
     Fork = 8,
+    /// Locking memory.
+    Lock = 9,
+    /// Taking its scheduling class.
+    Schedule = 10,
 }
 
 impl Stage {
@@ -61,6 +65,8 @@ impl Stage {
             Self::Flush => "flushing",
             Self::Pin => "pinning itself to its core",
             Self::Fork => "making a process",
+            Self::Lock => "locking memory",
+            Self::Schedule => "taking its scheduling class",
             Self::Reserve => "keeping the host's memory reserve",
         }
     }
@@ -75,6 +81,8 @@ impl Stage {
             Self::Pin,
             Self::Reserve,
             Self::Fork,
+            Self::Lock,
+            Self::Schedule,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)

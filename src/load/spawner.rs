@@ -27,8 +27,9 @@ use nix::{
 };
 
 use super::{
-    shared::{Shared, Stage, state},
-    workers::{self, Context, Failure},
+    place,
+    shared::{Shared, state},
+    workers::{self, Context},
 };
 use crate::{
     host::{Roots, cgroup::Groups, memory::Memory},
@@ -181,7 +182,7 @@ impl Spawner<'_> {
                 if let Some(slot) = self.job.shared.slot(slot as usize) {
                     slot.target.store(bytes, Relaxed);
                 }
-                let one = OneWorker { load, slot, number, bytes, starts_seen };
+                let one = OneWorker { load, slot, number, workers, bytes, starts_seen };
                 match self.fork(&one) {
                     Ok(child) => {
                         children.insert(child, slot);
@@ -222,21 +223,17 @@ impl Spawner<'_> {
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         // Sleeps between two batches shall end when due, not 50 µs later.
         let _ = prctl::set_timerslack(1);
-        if one.load.nice != 0 {
-            // SAFETY: sets the nice value of this process. Without the
-            // privilege it stays, which the achieved load shows.
-            unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, one.load.nice) };
-        }
         let Some(slot) = self.job.shared.slot(one.slot as usize) else { exit(1) };
         let context = Context {
             shared: self.job.shared,
             slot,
             number: one.number,
+            workers: one.workers,
             bytes: one.bytes,
             reserve: self.job.reserve,
             starts_seen: one.starts_seen,
         };
-        let failure = match pin(&one.load.cores, one.number) {
+        let failure = match place::settle(one.load, one.number) {
             Ok(()) => workers::run(one.load, &context),
             Err(failure) => failure,
         };
@@ -300,6 +297,7 @@ struct OneWorker<'a> {
     load: &'a LoadPlan,
     slot: u32,
     number: u32,
+    workers: u32,
     bytes: u64,
     starts_seen: u32,
 }
@@ -307,19 +305,6 @@ struct OneWorker<'a> {
 fn available() -> u64 {
     let roots = Roots::default();
     Memory::read(&roots, &Groups::of_self(&roots)).map_or(0, Memory::available)
-}
-
-/// Pin the calling process to the core whose turn it is.
-fn pin(cores: &[usize], number: u32) -> Result<(), Failure> {
-    if cores.is_empty() {
-        return Ok(());
-    }
-    let Some(id) = cores.get(number as usize % cores.len()).copied() else { return Ok(()) };
-    let known = core_affinity::get_core_ids().unwrap_or_default();
-    // `core_affinity` aborts on an id beyond its mask, so only known ones.
-    let pinned =
-        known.into_iter().find(|core| core.id == id).is_some_and(core_affinity::set_for_current);
-    if pinned { Ok(()) } else { Err(Failure { stage: Stage::Pin, errno: libc::EINVAL }) }
 }
 
 fn detach_streams() {

@@ -33,6 +33,8 @@ pub(super) struct Context<'a> {
     pub(super) slot: &'a Slot,
     /// Number of this worker within its load, from 0.
     pub(super) number: u32,
+    /// How many workers its load has.
+    pub(super) workers: u32,
     /// Bytes for this worker, for memory loads.
     pub(super) bytes: u64,
     /// Bytes of the host's memory that must stay available.

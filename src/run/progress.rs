@@ -19,6 +19,11 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
     let per_second = |count: u64| count as f64 / seconds;
     match work {
         Work::Cpu { load, .. } => (Some(*load), progress.cpu.as_secs_f64() / seconds, Unit::Ratio),
+        Work::Memory(work) if work.bandwidth.is_some() => (
+            work.rate_bytes.map(|rate| rate as f64),
+            per_second(progress.bytes),
+            Unit::BytesPerSecond,
+        ),
         Work::Memory(_) => {
             (Some(progress.target_bytes as f64), progress.resident as f64, Unit::Bytes)
         }

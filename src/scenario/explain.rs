@@ -1,6 +1,10 @@
 //! What a plan will do, in words, and its worst case before it starts.
 
-use super::plan::{Amount, CpuMethod, Fsync, LoadPlan, Plan, Work, Workers};
+mod loads;
+
+pub use loads::load;
+
+use super::plan::{Amount, CpuMethod, Plan, Work};
 use crate::model::units::{show_bytes, show_duration, three_digits};
 
 /// What a machine offers, as far as a plan's worst case needs it.
@@ -74,72 +78,6 @@ pub fn bytes(amount: Amount, available: u64) -> u64 {
         )]
         Amount::Available(share) => (available as f64 * share) as u64,
     }
-}
-
-/// One load in words: `4 cpu workers (sqrt) at 100 % of a core`.
-pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
-    let workers = match (load.workers, machine) {
-        (workers, Some(machine)) => workers.resolve(machine.cores).to_string(),
-        (Workers::Count(count), None) => count.to_string(),
-        (Workers::PerCore(factor), None) => format!("{} per core", three_digits(factor)),
-    };
-    let s = if workers == "1" { "" } else { "s" };
-    let rate = |rate: Option<f64>| {
-        rate.map_or_else(
-            || "as fast as possible".to_owned(),
-            |rate| format!("{}/s each", three_digits(rate)),
-        )
-    };
-    let what = match &load.work {
-        Work::Cpu { method, load } => {
-            format!(
-                "cpu worker{s} ({}) at {} % of a core each",
-                method.name(),
-                three_digits(load * 100.0)
-            )
-        }
-        Work::Memory(work) => {
-            let size = match work.size {
-                Amount::Bytes(bytes) => show_bytes(bytes as f64),
-                Amount::Available(share) => {
-                    format!("{} % of available memory", three_digits(share * 100.0))
-                }
-            };
-            let keep = if work.keep { "kept" } else { "freed and taken again" };
-            format!("memory worker{s}, together {size}, {keep}")
-        }
-        Work::Sync { rate: limit } | Work::Switch { rate: limit } | Work::Fork { rate: limit } => {
-            format!("{} worker{s}, {}", load.work.kind(), rate(*limit))
-        }
-        Work::Disk(work) => {
-            let direct = if work.direct { "direct" } else { "buffered" };
-            let access = if work.random { "random" } else { "sequential" };
-            let operation = if work.write { "write" } else { "read" };
-            let fsync = match work.fsync {
-                Fsync::Never => String::new(),
-                Fsync::End => ", fsync after each pass".to_owned(),
-                Fsync::Every(n) => format!(", fsync every {n} writes"),
-            };
-            let depth = match work.depth {
-                1 => String::new(),
-                depth => format!(", {depth} in flight each"),
-            };
-            format!(
-                "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{fsync}",
-                show_bytes(work.block_size as f64),
-                show_bytes(work.file_size as f64),
-                rate(work.rate),
-            )
-        }
-    };
-    let cores = if load.cores.is_empty() {
-        String::new()
-    } else {
-        let list: Vec<String> = load.cores.iter().map(ToString::to_string).collect();
-        format!(", pinned to core {}", list.join(", "))
-    };
-    let nice = if load.nice == 0 { String::new() } else { format!(", nice {}", load.nice) };
-    format!("{workers} {what}{cores}{nice}")
 }
 
 /// The whole plan, for `scenario explain` and `--dry-run`.

@@ -16,6 +16,7 @@ mod command;
 mod conformance;
 mod crash;
 mod limits;
+mod loads;
 mod page;
 mod prometheus;
 mod report;

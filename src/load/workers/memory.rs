@@ -1,26 +1,31 @@
-//! `memory`: takes bytes from the kernel and touches them by stride. An
-//! operation is one touched byte; a latency is that of a run of touches over
-//! at most 1 MiB; bytes are those passed over.
+//! `memory`: takes bytes from the kernel and touches them by stride, or moves
+//! bytes through them. When it touches, an operation is one touched byte, a
+//! latency that of a run of touches over at most 1 MiB, and bytes are those
+//! passed over. For bandwidth, an operation and its latency are those of a
+//! piece of at most 1 MiB (`random`: of 1,024 lines of 64 bytes), and bytes
+//! are those read plus those written.
 
 #![expect(unsafe_code, reason = "memory is mapped, touched and freed by hand")]
 
+mod area;
+mod bandwidth;
+mod classic;
+
 use std::{
+    hint::black_box,
     num::NonZeroUsize,
-    ptr::NonNull,
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use area::Area;
+pub(in crate::load) use classic::classic;
 
 use super::{Context, Failure};
 use crate::{
     host::{Roots, memory::meminfo},
-    load::{
-        hogs::{Hang, Saying},
-        shared::Stage,
-    },
-    scenario::plan::MemoryWork,
+    load::{pacer::Pace, shared::Stage},
+    scenario::plan::{Bandwidth, Holding, MemoryWork},
 };
 
 /// Bytes touched between two looks at the host's available memory. At the
@@ -28,97 +33,83 @@ use crate::{
 const LOOK_EVERY: usize = 16 << 20;
 /// Bytes passed over for one latency.
 const CHUNK: usize = 1 << 20;
+/// Bytes of a line of the cache, and how many of them are one random operation.
+const LINE: usize = 64;
+const LINES: u64 = 1024;
+/// Words of a piece.
+const WORDS: usize = CHUNK / 8;
 
 pub(in crate::load) fn run(work: &MemoryWork, context: &Context<'_>) -> Failure {
     let Some(bytes) = usize::try_from(context.bytes).ok().and_then(NonZeroUsize::new) else {
         return Failure { stage: Stage::Map, errno: libc::EINVAL };
     };
-    let stride = usize::try_from(work.stride).unwrap_or(usize::MAX).max(1);
-    let mut kept = None;
-    if work.keep {
-        // The phase begins when the memory is held; taking it is the setup.
-        match Area::take(bytes) {
-            Ok(area) => {
-                area.touch(stride, Pass::Setup, context);
-                kept = Some(area);
-            }
-            Err(errno) => return Failure { stage: Stage::Map, errno: errno as i32 },
-        }
-    }
-    context.begin();
-    loop {
-        let settled = kept.is_some();
-        let area = match kept.take().map_or_else(|| Area::take(bytes), Ok) {
-            Ok(area) => area,
-            Err(errno) => {
-                context.failed(Failure { stage: Stage::Map, errno: errno as i32 });
-                std::thread::sleep(Duration::from_millis(100));
-                continue;
-            }
-        };
-        let mut pass = if settled { Pass::Again } else { Pass::First };
-        loop {
-            area.touch(stride, pass, context);
-            pass = Pass::Again;
-            std::thread::sleep(work.pause);
-            if !work.keep {
-                break;
-            }
-        }
-        drop(area);
-        context.slot.resident.store(0, Relaxed);
+    match work.bandwidth {
+        Some(bandwidth) => stream(work, bandwidth, bytes, context),
+        None => touch(work, bytes, context),
     }
 }
 
-/// The vm worker of the classic `stress`: take, write a byte every stride,
-/// rest, read them back, free.
-pub(in crate::load) fn classic(
-    bytes: u64,
-    stride: u64,
-    hang: Hang,
-    keep: bool,
-    say: &dyn Fn(&Saying),
-) -> Failure {
-    let Some(size) = usize::try_from(bytes).ok().and_then(NonZeroUsize::new) else {
-        return Failure { stage: Stage::Map, errno: libc::ENOMEM };
+/// Take the memory as the scenario wants it.
+fn take(work: &MemoryWork, bytes: NonZeroUsize) -> Result<Area, Failure> {
+    let refused = |errno| Failure { stage: Stage::Map, errno: errno as i32 };
+    let area = Area::take(bytes).map_err(refused)?;
+    if work.huge_pages {
+        area.in_huge_pages().map_err(refused)?;
+    }
+    Ok(area)
+}
+
+fn touch(work: &MemoryWork, bytes: NonZeroUsize, context: &Context<'_>) -> Failure {
+    let mut toucher = Toucher {
+        work,
+        context,
+        stride: usize::try_from(work.stride).unwrap_or(usize::MAX).max(1),
+        pace: work.rate_bytes.map(|rate| Pace::new(rate as f64)),
+        start: Instant::now(),
     };
-    let step = usize::try_from(stride).unwrap_or(usize::MAX).max(1);
-    let debug = |text: String| say(&Saying::Debug(text));
     let mut kept = None;
-    loop {
-        let area = if let Some(area) = kept.take() {
-            area
-        } else {
-            debug(format!("allocating {bytes} bytes ..."));
-            match Area::take(size) {
-                Ok(area) => area,
-                Err(errno) => return Failure { stage: Stage::Map, errno: errno as i32 },
-            }
+    if work.holding != Holding::Free {
+        let area = match take(work, bytes) {
+            Ok(area) => area,
+            Err(failure) => return failure,
         };
-        debug(format!("touching bytes in strides of {stride} bytes ..."));
-        area.fill(step);
-        match hang {
-            Hang::No => (),
-            Hang::Forever => {
-                debug("sleeping forever with allocated memory".to_owned());
-                loop {
-                    std::thread::sleep(Duration::from_secs(86_400));
-                }
+        // The phase begins when the memory is held; taking it is the setup,
+        // unless taking it is what the phase is about.
+        if work.growth.is_none()
+            && let Err(failure) = toucher.first(&area, Pass::Setup)
+        {
+            return failure;
+        }
+        kept = Some(area);
+    }
+    toucher.start = context.begin();
+    if let (Some(area), Some(growth)) = (&kept, work.growth)
+        && let Err(failure) = toucher.grow(area, growth)
+    {
+        return failure;
+    }
+    if let Some(area) = kept {
+        loop {
+            if work.holding == Holding::Hang {
+                std::thread::sleep(Duration::from_secs(3600));
+                continue;
             }
-            Hang::Seconds(seconds) => {
-                debug(format!("sleeping for {seconds}s with allocated memory"));
-                std::thread::sleep(Duration::from_secs(seconds));
+            toucher.again(&area);
+            std::thread::sleep(work.pause);
+        }
+    }
+    loop {
+        match take(work, bytes).and_then(|area| toucher.first(&area, Pass::First).map(|()| area)) {
+            Ok(area) => {
+                std::thread::sleep(work.pause);
+                drop(area);
+            }
+            Err(failure) => {
+                context.failed(failure);
+                std::thread::sleep(Duration::from_millis(100));
             }
         }
-        if !area.is_filled(step) {
-            return Failure { stage: Stage::Read, errno: libc::EFAULT };
-        }
-        if keep {
-            kept = Some(area);
-        } else {
-            drop(area);
-            debug(format!("freed {bytes} bytes"));
-        }
+        context.slot.resident.store(0, Relaxed);
     }
 }
 
@@ -129,84 +120,184 @@ enum Pass {
     Setup,
     /// The kernel hands the pages out.
     First,
-    /// The pages are there.
-    Again,
 }
 
-/// A mapping of our own.
-struct Area {
-    base: NonNull<std::ffi::c_void>,
-    bytes: NonZeroUsize,
+/// Touches memory and counts it.
+struct Toucher<'a> {
+    work: &'a MemoryWork,
+    context: &'a Context<'a>,
+    stride: usize,
+    pace: Option<Pace>,
+    start: Instant,
 }
 
-impl Area {
-    fn take(bytes: NonZeroUsize) -> nix::Result<Self> {
-        // SAFETY: an anonymous mapping at an address of the kernel's choice
-        // overlaps nothing.
-        let base = unsafe {
-            mmap_anonymous(
-                None,
-                bytes,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE,
-            )?
-        };
-        Ok(Self { base, bytes })
-    }
-
-    /// Write one byte every `stride`.
-    fn fill(&self, stride: usize) {
-        for at in (0..self.bytes.get()).step_by(stride) {
-            // SAFETY: `at` is below the mapping's length.
-            unsafe { self.base.byte_add(at).cast::<u8>().write_volatile(b'Z') };
-        }
-    }
-
-    /// Whether what [`Area::fill`] wrote is there.
-    fn is_filled(&self, stride: usize) -> bool {
-        (0..self.bytes.get()).step_by(stride).all(|at| {
-            // SAFETY: `at` is below the mapping's length.
-            unsafe { self.base.byte_add(at).cast::<u8>().read_volatile() == b'Z' }
-        })
-    }
-
-    /// Write one byte every `stride`; on the first pass look before each step
-    /// whether the host can still give.
-    fn touch(&self, stride: usize, pass: Pass, context: &Context<'_>) {
-        let first = pass != Pass::Again;
-        let bytes = self.bytes.get();
+impl Toucher<'_> {
+    /// Touch an area that the kernel has not handed out yet, looking now and
+    /// then whether the host can still give.
+    fn first(&mut self, area: &Area, pass: Pass) -> Result<(), Failure> {
         let mut at = 0;
         let mut look = 0;
-        while at < bytes {
-            if first && at >= look {
-                wait_for_reserve(context);
+        while at < area.len() {
+            if at >= look {
+                wait_for_reserve(self.context);
                 look = at + LOOK_EVERY;
             }
-            let began = Instant::now();
-            let end = (at + CHUNK.max(stride)).min(bytes);
-            let mut touched = 0;
+            at = self.chunk(area, at, pass == Pass::First)?;
+        }
+        Ok(())
+    }
+
+    /// Touch it bit by bit: `growth` bytes per second for all workers.
+    fn grow(&mut self, area: &Area, growth: u64) -> Result<(), Failure> {
+        let mut pace = Pace::new(growth as f64 / f64::from(self.context.workers));
+        let target = &self.context.slot.target;
+        target.store(0, Relaxed);
+        let mut at = 0;
+        let mut look = 0;
+        while at < area.len() {
+            if at >= look {
+                wait_for_reserve(self.context);
+                look = at + LOOK_EVERY;
+            }
+            // What should be held by now is what is asked by now.
+            target.store(pace.due(self.start.elapsed()).min(area.len() as u64), Relaxed);
             let from = at;
-            while at < end {
-                // SAFETY: `at` is below the mapping's length.
-                unsafe { self.base.byte_add(at).cast::<u8>().write_volatile(b'S') };
-                touched += 1;
-                at += stride;
+            at = self.chunk(area, at, true)?;
+            if let Some(rest) = pace.after((at - from) as f64, self.start.elapsed()) {
+                std::thread::sleep(rest);
             }
-            if pass != Pass::Setup {
-                context.done(touched, (end - from) as u64, began.elapsed());
-            }
-            if first {
-                context.slot.resident.store(end as u64, Relaxed);
-            }
+        }
+        target.store(area.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Touch what is held.
+    fn again(&mut self, area: &Area) {
+        let mut at = 0;
+        while at < area.len() {
+            let began = Instant::now();
+            let end = self.end(area, at);
+            let touched = area.touch(at..end, self.stride);
+            self.context.done(touched, (end - at) as u64, began.elapsed());
+            self.rest(end - at);
+            at = end;
+        }
+    }
+
+    /// Touch one piece for the first time; where it ends.
+    fn chunk(&mut self, area: &Area, at: usize, counted: bool) -> Result<usize, Failure> {
+        let began = Instant::now();
+        let end = self.end(area, at);
+        let touched = area.touch(at..end, self.stride);
+        if self.work.lock {
+            area.lock(at, end - at)
+                .map_err(|errno| Failure { stage: Stage::Lock, errno: errno as i32 })?;
+        }
+        if counted {
+            self.context.done(touched, (end - at) as u64, began.elapsed());
+            self.rest(end - at);
+        }
+        self.context.slot.resident.store(end as u64, Relaxed);
+        Ok(end)
+    }
+
+    /// The end of a piece: a whole number of strides from `at`.
+    fn end(&self, area: &Area, at: usize) -> usize {
+        let strides = (CHUNK / self.stride).max(1);
+        at.saturating_add(strides.saturating_mul(self.stride)).min(area.len())
+    }
+
+    fn rest(&mut self, bytes: usize) {
+        if let Some(rest) =
+            self.pace.as_mut().and_then(|pace| pace.after(bytes as f64, self.start.elapsed()))
+        {
+            std::thread::sleep(rest);
         }
     }
 }
 
-impl Drop for Area {
-    fn drop(&mut self) {
-        // SAFETY: base and length are those of the mapping; no pointer into it
-        // is kept.
-        let _ = unsafe { munmap(self.base, self.bytes.get()) };
+/// Move bytes until killed.
+fn stream(
+    work: &MemoryWork,
+    bandwidth: Bandwidth,
+    bytes: NonZeroUsize,
+    context: &Context<'_>,
+) -> Failure {
+    let mut toucher = Toucher { work, context, stride: 4096, pace: None, start: Instant::now() };
+    let mut area = match take(work, bytes) {
+        Ok(area) => area,
+        Err(failure) => return failure,
+    };
+    if let Err(failure) = toucher.first(&area, Pass::Setup) {
+        return failure;
+    }
+    let mut pace = work.rate_bytes.map(|rate| Pace::new(rate as f64));
+    let mut seed = u64::from(context.number) * 2 + 1;
+    let start = context.begin();
+    let mut piece = |moved: u64, began: Instant| {
+        context.done(1, moved, began.elapsed());
+        if let Some(rest) = pace.as_mut().and_then(|pace| pace.after(moved as f64, start.elapsed()))
+        {
+            std::thread::sleep(rest);
+        }
+    };
+    let bytes_of = |words: usize| (words * 8) as u64;
+    loop {
+        match bandwidth {
+            Bandwidth::Read => {
+                for part in area.words().chunks(WORDS) {
+                    let began = Instant::now();
+                    black_box(bandwidth::read(part));
+                    piece(bytes_of(part.len()), began);
+                }
+            }
+            Bandwidth::Write => {
+                let value = super::next(&mut seed);
+                for part in area.words().chunks_mut(WORDS) {
+                    let began = Instant::now();
+                    bandwidth::write(part, value);
+                    piece(bytes_of(part.len()), began);
+                }
+            }
+            Bandwidth::Copy => {
+                let words = area.words();
+                let (from, to) = words.split_at_mut(words.len() / 2);
+                for (from, to) in from.chunks(WORDS).zip(to.chunks_mut(WORDS)) {
+                    let began = Instant::now();
+                    bandwidth::copy(from, to);
+                    piece(2 * bytes_of(from.len()), began);
+                }
+            }
+            Bandwidth::Triad => {
+                let doubles = area.doubles();
+                // Thirds of whole lines, so that stores stay aligned.
+                let third = (doubles.len() / 3 / 8 * 8).max(1);
+                let (a, rest) = doubles.split_at_mut(third.min(doubles.len()));
+                let (b, c) = rest.split_at(third.min(rest.len()));
+                for ((a, b), c) in
+                    a.chunks_mut(WORDS / 4).zip(b.chunks(WORDS / 4)).zip(c.chunks(WORDS / 4))
+                {
+                    let began = Instant::now();
+                    bandwidth::triad(a, b, c);
+                    piece(3 * bytes_of(a.len()), began);
+                }
+            }
+            Bandwidth::Random => {
+                let words = area.words();
+                let lines = (words.len() / (LINE / 8)).max(1) as u64;
+                let began = Instant::now();
+                for _ in 0..LINES {
+                    let line = super::next(&mut seed) % lines;
+                    let at = usize::try_from(line).unwrap_or(0) * (LINE / 8);
+                    if let Some(word) = words.get_mut(at) {
+                        *word = word.wrapping_add(seed);
+                    }
+                }
+                black_box(&mut *words);
+                // Each line comes from memory and goes back.
+                piece(2 * LINES * LINE as u64, began);
+            }
+        }
     }
 }
 

@@ -1,0 +1,96 @@
+//! One load in words.
+
+use super::{
+    super::plan::{Amount, Fsync, Holding, LoadPlan, MemoryWork, Scheduler, Work, Workers},
+    Machine,
+};
+use crate::model::units::{show_bytes, three_digits};
+
+/// One load in words: `4 cpu workers (sqrt) at 100 % of a core`.
+pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
+    let workers = match (load.workers, machine) {
+        (workers, Some(machine)) => workers.resolve(machine.cores).to_string(),
+        (Workers::Count(count), None) => count.to_string(),
+        (Workers::PerCore(factor), None) => format!("{} per core", three_digits(factor)),
+    };
+    let s = if workers == "1" { "" } else { "s" };
+    let rate = |rate: Option<f64>| {
+        rate.map_or_else(
+            || "as fast as possible".to_owned(),
+            |rate| format!("{}/s each", three_digits(rate)),
+        )
+    };
+    let what = match &load.work {
+        Work::Cpu { method, load } => {
+            format!(
+                "cpu worker{s} ({}) at {} % of a core each",
+                method.name(),
+                three_digits(load * 100.0)
+            )
+        }
+        Work::Memory(work) => memory(work, s),
+        Work::Sync { rate: limit } | Work::Switch { rate: limit } | Work::Fork { rate: limit } => {
+            format!("{} worker{s}, {}", load.work.kind(), rate(*limit))
+        }
+        Work::Disk(work) => {
+            let direct = if work.direct { "direct" } else { "buffered" };
+            let access = if work.random { "random" } else { "sequential" };
+            let operation = if work.write { "write" } else { "read" };
+            let fsync = match work.fsync {
+                Fsync::Never => String::new(),
+                Fsync::End => ", fsync after each pass".to_owned(),
+                Fsync::Every(n) => format!(", fsync every {n} writes"),
+            };
+            let depth = match work.depth {
+                1 => String::new(),
+                depth => format!(", {depth} in flight each"),
+            };
+            format!(
+                "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{fsync}",
+                show_bytes(work.block_size as f64),
+                show_bytes(work.file_size as f64),
+                rate(work.rate),
+            )
+        }
+    };
+    let cores = if load.cores.is_empty() {
+        String::new()
+    } else {
+        let list: Vec<String> = load.cores.iter().map(ToString::to_string).collect();
+        format!(", pinned to core {}", list.join(", "))
+    };
+    let nice = if load.nice == 0 { String::new() } else { format!(", nice {}", load.nice) };
+    let scheduler = match load.scheduler {
+        Scheduler::Other => String::new(),
+        class => format!(", scheduled as {}", class.name()),
+    };
+    let io =
+        load.io_class.map_or_else(String::new, |class| format!(", I/O class {}", class.name()));
+    format!("{workers} {what}{cores}{nice}{scheduler}{io}")
+}
+
+fn memory(work: &MemoryWork, s: &str) -> String {
+    let size = match work.size {
+        Amount::Bytes(bytes) => show_bytes(bytes as f64),
+        Amount::Available(share) => {
+            format!("{} % of available memory", three_digits(share * 100.0))
+        }
+    };
+    let mut what = format!("memory worker{s}, together {size}, ");
+    match (work.bandwidth, work.holding) {
+        (Some(bandwidth), _) => what.push_str(&format!("{} bandwidth", bandwidth.name())),
+        (None, Holding::Again) => what.push_str("kept"),
+        (None, Holding::Hang) => what.push_str("touched once and kept"),
+        (None, Holding::Free) => what.push_str("freed and taken again"),
+    }
+    if let Some(growth) = work.growth {
+        what.push_str(&format!(", growing by {}/s", show_bytes(growth as f64)));
+    }
+    for (on, words) in [(work.huge_pages, ", in huge pages"), (work.lock, ", locked")] {
+        what.push_str(if on { words } else { "" });
+    }
+    if let Some(rate) = work.rate_bytes {
+        what.push_str(&format!(", {}/s each", show_bytes(rate as f64)));
+    }
+    what
+}

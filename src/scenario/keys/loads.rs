@@ -1,0 +1,192 @@
+//! The kinds of load and their keys.
+
+use super::{Key, Kind, may, must};
+
+/// A kind of load.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadKind {
+    /// The value of `kind`.
+    pub name: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+    /// Its own keys, beside [`LOAD_COMMON`].
+    pub keys: &'static [Key],
+}
+
+/// Keys that every load has.
+pub static LOAD_COMMON: &[Key] = &[
+    must(
+        "kind",
+        Kind::Choice(&["cpu", "memory", "sync", "disk", "switch", "fork"]),
+        "What is loaded.",
+    ),
+    may(
+        "workers",
+        Kind::Workers,
+        "How many worker processes: a number, `per-core`, or `2x-cores`. Default 1; for cpu `per-core`.",
+    ),
+    may("cores", Kind::Cores, "Pin the workers to these cores in turn, such as [0, 1]."),
+    may(
+        "nice",
+        Kind::Integer(-20, 19),
+        "Nice value of the workers; below 0 needs a privilege. Default 0.",
+    ),
+    may(
+        "scheduler",
+        Kind::Choice(&["other", "batch", "idle", "fifo", "rr"]),
+        "Scheduling class; fifo and rr (at the lowest real-time priority) need a privilege and keep everything else off their cores. Default other.",
+    ),
+    may(
+        "io_class",
+        Kind::Choice(&["best-effort", "idle", "realtime"]),
+        "I/O scheduling class; realtime needs a privilege. Default: by the nice value, as the kernel does.",
+    ),
+];
+
+/// Bytes per second of each worker.
+const RATE_BYTES: Key = may(
+    "rate_bytes",
+    Kind::Size(false),
+    "Bytes per second for each worker, such as \"100M\". Default: as many as possible.",
+);
+
+/// All kinds of load.
+pub static LOADS: &[LoadKind] = &[
+    LoadKind {
+        name: "cpu",
+        doc: "Computes without touching memory.",
+        keys: &[
+            may(
+                "load",
+                Kind::Number(0.0, 100.0),
+                "Percent of a core for each worker, held on the worker's own CPU clock. Default 100.",
+            ),
+            may(
+                "method",
+                Kind::Choice(&[
+                    "sqrt",
+                    "integer",
+                    "float",
+                    "matrix",
+                    "vector",
+                    "hash",
+                    "branch",
+                    "memory-latency",
+                    "mixed",
+                ]),
+                "What is computed. Default sqrt.",
+            ),
+        ],
+    },
+    LoadKind {
+        name: "memory",
+        doc: "Takes memory and touches it, or moves bytes through it.",
+        keys: &[
+            must(
+                "size",
+                Kind::Size(true),
+                "Bytes for all workers of this load together; a percentage is of the memory available to this process (host and cgroup) when the phase begins.",
+            ),
+            may(
+                "stride",
+                Kind::Size(false),
+                "Distance between touched bytes. Default 4K: one a page.",
+            ),
+            may(
+                "keep",
+                Kind::Flag,
+                "Take the memory once, before the phase begins, and touch it again and again (true, the default), or free it and take it again each time (false).",
+            ),
+            may(
+                "pause",
+                Kind::Duration(0.0, 3600.0),
+                "Rest after each pass over the memory. Default 0s.",
+            ),
+            may("hang", Kind::Flag, "Touch the memory once and then only hold it. Default false."),
+            may(
+                "growth",
+                Kind::Size(false),
+                "Take the memory during the phase, so many bytes per second for all workers together, up to `size`. Default: all of it before the phase begins.",
+            ),
+            may(
+                "huge_pages",
+                Kind::Flag,
+                "Ask for transparent huge pages (MADV_HUGEPAGE). Default false.",
+            ),
+            may(
+                "lock",
+                Kind::Flag,
+                "Lock the memory, so that it cannot be swapped out (mlock); needs a limit (ulimit -l) that allows it. Default false.",
+            ),
+            may(
+                "bandwidth",
+                Kind::Choice(&["read", "write", "copy", "triad", "random"]),
+                "Move bytes as fast as the memory allows instead of touching: `triad` is a = b + s·c on doubles, `random` reads and writes one line of 64 bytes anywhere. Choose a `size` beyond the caches.",
+            ),
+            RATE_BYTES,
+        ],
+    },
+    LoadKind {
+        name: "sync",
+        doc: "Calls sync(2): flushes every file system of the host.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Calls per second for each worker. Default: as many as possible.",
+        )],
+    },
+    LoadKind {
+        name: "disk",
+        doc: "Writes or reads a scratch file of its own, which has no name and vanishes with the worker.",
+        keys: &[
+            may("operation", Kind::Choice(&["write", "read"]), "Default write."),
+            may("access", Kind::Choice(&["sequential", "random"]), "Default sequential."),
+            may(
+                "block_size",
+                Kind::Size(false),
+                "Bytes of one operation. Default 1M, for random access 4K.",
+            ),
+            may("file_size", Kind::Size(false), "Bytes of each worker's file. Default 256M."),
+            may("direct", Kind::Flag, "Bypass the page cache (O_DIRECT). Default false."),
+            may(
+                "fsync",
+                Kind::Fsync,
+                "`never` (default), `end` (after each pass over the file), or N: after every N writes.",
+            ),
+            may("directory", Kind::Path, "Where the file lives. Default: the current folder."),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Operations per second for each worker. Default: as many as possible.",
+            ),
+            may(
+                "depth",
+                Kind::Integer(1, 1024),
+                "Operations in flight for each worker. Default 1.",
+            ),
+        ],
+    },
+    LoadKind {
+        name: "switch",
+        doc: "Two threads a worker hand a byte back and forth: context switches.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Round trips per second for each worker. Default: as many as possible.",
+        )],
+    },
+    LoadKind {
+        name: "fork",
+        doc: "Makes processes that end at once.",
+        keys: &[may(
+            "rate",
+            Kind::Number(0.001, 1e9),
+            "Processes per second for each worker. Default: as many as possible.",
+        )],
+    },
+];
+
+/// The kind of a name.
+pub fn load_kind(name: &str) -> Option<&'static LoadKind> {
+    LOADS.iter().find(|kind| kind.name == name)
+}

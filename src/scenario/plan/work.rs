@@ -1,0 +1,217 @@
+//! What the workers of each kind do.
+
+use std::{path::PathBuf, time::Duration};
+
+/// What the workers of a load do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// Compute.
+    Cpu {
+        /// What is computed.
+        method: CpuMethod,
+        /// Share of a core for each worker, 0 to 1.
+        load: f64,
+    },
+    /// Take and touch memory.
+    Memory(MemoryWork),
+    /// Flush all file systems.
+    Sync {
+        /// Calls per second for each worker.
+        rate: Option<f64>,
+    },
+    /// Write or read a scratch file.
+    Disk(DiskWork),
+    /// Hand a byte back and forth between two threads.
+    Switch {
+        /// Round trips per second for each worker.
+        rate: Option<f64>,
+    },
+    /// Make processes that end at once.
+    Fork {
+        /// Processes per second for each worker.
+        rate: Option<f64>,
+    },
+}
+
+impl Work {
+    /// The value of `kind`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Cpu { .. } => "cpu",
+            Self::Memory(_) => "memory",
+            Self::Sync { .. } => "sync",
+            Self::Disk(_) => "disk",
+            Self::Switch { .. } => "switch",
+            Self::Fork { .. } => "fork",
+        }
+    }
+}
+
+/// What a CPU worker computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CpuMethod {
+    /// Square roots.
+    Sqrt,
+    /// Integer multiplication, shifts and rotations.
+    Integer,
+    /// Floating-point multiplication and addition.
+    Float,
+    /// Products of small matrices.
+    Matrix,
+    /// Multiply-adds in the widest registers that the CPU has.
+    Vector,
+    /// Hashing of a buffer in the first-level cache.
+    Hash,
+    /// Branches that no predictor can foresee.
+    Branch,
+    /// Loads that each need the one before, all over 64 MiB.
+    MemoryLatency,
+    /// All of the others in turn.
+    Mixed,
+}
+
+impl CpuMethod {
+    /// All but [`CpuMethod::Mixed`].
+    pub const SINGLE: [Self; 8] = [
+        Self::Sqrt,
+        Self::Integer,
+        Self::Float,
+        Self::Matrix,
+        Self::Vector,
+        Self::Hash,
+        Self::Branch,
+        Self::MemoryLatency,
+    ];
+
+    /// Bytes that a worker walks over for [`CpuMethod::MemoryLatency`]: more
+    /// than most last-level caches hold.
+    pub const CHAIN_BYTES: u64 = 64 << 20;
+
+    /// Read the key's value.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::SINGLE.into_iter().chain([Self::Mixed]).find(|method| method.name() == text)
+    }
+
+    /// The key's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqrt => "sqrt",
+            Self::Integer => "integer",
+            Self::Float => "float",
+            Self::Matrix => "matrix",
+            Self::Vector => "vector",
+            Self::Hash => "hash",
+            Self::Branch => "branch",
+            Self::MemoryLatency => "memory-latency",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// How much memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Amount {
+    /// Bytes for all workers together.
+    Bytes(u64),
+    /// A share, 0 to 1, of what is available when the phase begins.
+    Available(f64),
+}
+
+/// The work of a memory worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryWork {
+    /// For all workers together.
+    pub size: Amount,
+    /// Bytes between touched bytes.
+    pub stride: u64,
+    /// What happens to it after each pass.
+    pub holding: Holding,
+    /// Rest after each pass.
+    pub pause: Duration,
+    /// Bytes per second for all workers together, taken during the phase.
+    pub growth: Option<u64>,
+    /// Ask for transparent huge pages.
+    pub huge_pages: bool,
+    /// Lock it into memory.
+    pub lock: bool,
+    /// Move bytes instead of touching.
+    pub bandwidth: Option<Bandwidth>,
+    /// Bytes per second for each worker.
+    pub rate_bytes: Option<u64>,
+}
+
+/// What a memory worker does once it has touched its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// Touch it again.
+    Again,
+    /// Hold it.
+    Hang,
+    /// Free it and take it again.
+    Free,
+}
+
+/// How bytes are moved through memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bandwidth {
+    /// Load all of it.
+    Read,
+    /// Store over all of it.
+    Write,
+    /// From one half to the other.
+    Copy,
+    /// `a = b + s·c` on thirds (McCalpin's STREAM).
+    Triad,
+    /// Read and write single lines anywhere.
+    Random,
+}
+
+impl Bandwidth {
+    /// All, in the order of the manual.
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Copy, Self::Triad, Self::Random];
+
+    /// The key's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Copy => "copy",
+            Self::Triad => "triad",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// The work of a disk worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DiskWork {
+    /// Write, or else read.
+    pub write: bool,
+    /// Random, or else sequential.
+    pub random: bool,
+    /// Bytes of one operation.
+    pub block_size: u64,
+    /// Bytes of each worker's file, a multiple of the block size.
+    pub file_size: u64,
+    /// Bypass the page cache.
+    pub direct: bool,
+    /// When to flush.
+    pub fsync: Fsync,
+    /// Where the file lives; `None` is the current folder.
+    pub directory: Option<PathBuf>,
+    /// Operations per second for each worker.
+    pub rate: Option<f64>,
+    /// Operations in flight for each worker.
+    pub depth: u32,
+}
+
+/// When written data is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Never; the kernel decides.
+    Never,
+    /// After each pass over the file.
+    End,
+    /// After this many writes.
+    Every(u64),
+}
