@@ -1,5 +1,7 @@
 //! What analysis yields: the content of `verdict.json`, field by field.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::time::Timestamp;
@@ -321,6 +323,13 @@ pub struct LoadOutcome {
     pub operations_per_s: f64,
     /// Bytes each second.
     pub bytes_per_s: f64,
+    /// Bytes each second that the kernel charged to the workers as read from
+    /// or written to disks; for disk loads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_bytes_per_s: Option<f64>,
+    /// What the kind counted beside that, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
     /// Failed operations.
     pub errors: u64,
     /// CPU seconds used.

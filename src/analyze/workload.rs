@@ -137,6 +137,7 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
         _ => over_time(&|one| one.requested.unwrap_or(0.0)),
     });
     let sum = |of: fn(&WorkerInterval) -> f64| mine.iter().map(|one| of(one)).sum::<f64>();
+    let device = mine.iter().any(|one| one.device_read.is_some());
     let errors: u64 = mine.iter().map(|one| one.errors).sum();
     let mut outcome = LoadOutcome {
         phase: record.name.clone(),
@@ -148,6 +149,19 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
         unit: unit.name(),
         operations_per_s: sum(|one| one.operations as f64) / seconds,
         bytes_per_s: sum(|one| one.bytes as f64) / seconds,
+        device_bytes_per_s: device.then(|| {
+            let of = |one: &WorkerInterval| {
+                one.device_read.unwrap_or(0) + one.device_written.unwrap_or(0)
+            };
+            mine.iter().map(|one| of(one) as f64).sum::<f64>() / seconds
+        }),
+        counts: mine.iter().flat_map(|one| &one.counts).fold(
+            BTreeMap::new(),
+            |mut counts, (name, count)| {
+                *counts.entry(name.clone()).or_default() += count;
+                counts
+            },
+        ),
         errors,
         cpu_s: sum(|one| one.cpu_s),
         latency: latencies(mine),

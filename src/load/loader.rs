@@ -20,12 +20,13 @@ use nix::{
 
 use super::{
     buckets,
-    shared::{Shared, Slot, Stage, state},
+    shared::{Shared, Slot, Stage, TALLIES, state},
     spawner::{self, Job, Message},
 };
 use crate::{
+    host::Roots,
     model::latency,
-    scenario::plan::{PhasePlan, Plan},
+    scenario::plan::{PhasePlan, Plan, Work},
 };
 
 /// Why the load could not be handled.
@@ -82,10 +83,34 @@ pub struct Progress {
     pub target_bytes: u64,
     /// Latencies since the last reading.
     pub latency: Option<Histogram<u64>>,
+    /// Bytes read from and written to disks since the last reading, as the
+    /// kernel charges them to the worker; for disk loads.
+    pub device: Option<DeviceBytes>,
+    /// What its kind counts beside operations, since the last reading.
+    pub tallies: [u64; TALLIES],
     /// Whether its process is there.
     pub alive: bool,
     /// What holds it back now.
     pub stage: Stage,
+}
+
+/// What the kernel charges to a process, of /proc/PID/io.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeviceBytes {
+    /// `read_bytes`.
+    pub read: u64,
+    /// `write_bytes`: for buffered writes what was dirtied, for direct ones
+    /// what was submitted.
+    pub written: u64,
+}
+
+impl DeviceBytes {
+    fn of(pid: Pid) -> Option<Self> {
+        let text = Roots::default().proc_text(format!("{pid}/io"))?;
+        let value =
+            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
+        Some(Self { read: value("read_bytes:")?, written: value("write_bytes:")? })
+    }
 }
 
 /// One worker of the phase that is on.
@@ -99,6 +124,9 @@ struct Worker {
     bytes: u64,
     errors: u64,
     buckets: Vec<u64>,
+    tallies: [u64; TALLIES],
+    /// Set for disk loads.
+    device: Option<DeviceBytes>,
 }
 
 /// The handle on all workers.
@@ -320,6 +348,7 @@ impl Worker {
         // Nothing was counted when nothing was done; then the buckets, which
         // are most of the slot, need no look.
         let latency = if operations == self.operations { None } else { self.latency(slot) };
+        let device = self.device_since();
         let progress = Progress {
             worker: index,
             load: self.load,
@@ -330,6 +359,8 @@ impl Worker {
             resident: if self.alive { slot.resident.load(Ordering::Relaxed) } else { 0 },
             target_bytes: slot.target.load(Ordering::Relaxed),
             latency,
+            device,
+            tallies: self.tallies_since(slot),
             alive: self.alive,
             stage: slot.noted().0,
         };
@@ -344,6 +375,26 @@ impl Worker {
         }
         let clock = ClockId::pid_cpu_clock_id(self.pid?).ok()?;
         clock_gettime(clock).ok().map(Duration::from)
+    }
+
+    fn tallies_since(&mut self, slot: &Slot) -> [u64; TALLIES] {
+        let mut since = [0; TALLIES];
+        for ((since, before), now) in since.iter_mut().zip(&mut self.tallies).zip(&slot.tallies) {
+            let now = now.load(Ordering::Relaxed);
+            *since = now.saturating_sub(*before);
+            *before = now;
+        }
+        since
+    }
+
+    fn device_since(&mut self) -> Option<DeviceBytes> {
+        let before = self.device?;
+        let now = self.pid.filter(|_| self.alive).and_then(DeviceBytes::of)?;
+        self.device = Some(now);
+        Some(DeviceBytes {
+            read: now.read.saturating_sub(before.read),
+            written: now.written.saturating_sub(before.written),
+        })
     }
 
     fn latency(&mut self, slot: &Slot) -> Option<Histogram<u64>> {
@@ -381,6 +432,8 @@ fn new_workers(phase: &PhasePlan, cores: u32) -> Vec<Worker> {
                 bytes: 0,
                 errors: 0,
                 buckets: Vec::new(),
+                tallies: [0; TALLIES],
+                device: matches!(load.work, Work::Disk(_)).then(DeviceBytes::default),
             })
         })
         .collect()

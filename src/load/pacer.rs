@@ -155,7 +155,8 @@ mod tests {
         assert_eq!(pace.after(50.0, 1000 * MS), None);
         // Ten idle seconds are not made up for by more than one.
         assert_eq!(pace.after(50.0, 11_000 * MS), None);
-        assert_eq!(pace.after(100.0, 11_000 * MS), Some(500 * MS));
+        assert_eq!(pace.after(100.0, 11_000 * MS), None);
+        assert_eq!(pace.after(50.0, 11_000 * MS), Some(500 * MS));
         assert_eq!(pace.due(2000 * MS), 200);
     }
 }

@@ -9,11 +9,11 @@ use crate::{
     model::units::show_bytes,
     scenario::{
         explain::{self, Machine},
-        plan::{Plan, Work},
+        plan::{DiskWork, Engine, Plan, Work},
     },
 };
 
-use super::scratch;
+use super::{scratch, workers::disk};
 
 /// What the preflight found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -
     }
     check_disk(plan, cores.len(), &mut found);
     check_cores(plan, cores, &mut found);
+    check_uring(plan, &mut found);
     if unsafe_limits {
         let refusals = std::mem::take(&mut found.refusals);
         found.notes.extend(refusals.into_iter().map(|text| format!("--unsafe: {text}")));
@@ -131,6 +132,32 @@ fn check_folder(folder: &Path, bytes: u64) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Say when disk loads have to do without io_uring, or cannot.
+fn check_uring(plan: &Plan, found: &mut Preflight) {
+    let wanted: Vec<&DiskWork> = plan
+        .phases
+        .iter()
+        .flat_map(|phase| &phase.loads)
+        .filter_map(|load| match &load.work {
+            Work::Disk(work) if work.wants_uring() => Some(work),
+            _ => None,
+        })
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let Err(error) = disk::uring_works() else { return };
+    if wanted.iter().any(|work| work.engine == Engine::Uring) {
+        found.refusals.push(format!(
+            "`engine = \"io_uring\"` cannot be had: {error} (switched off by kernel.io_uring_disabled, or forbidden by a container's seccomp filter?); use \"auto\" or \"threads\""
+        ));
+    } else {
+        found.notes.push(format!(
+            "io_uring cannot be used ({error}): disk loads keep operations in flight by a thread for each"
+        ));
+    }
 }
 
 fn check_cores(plan: &Plan, cores: &[usize], found: &mut Preflight) {

@@ -51,6 +51,10 @@ pub enum Stage {
     Lock = 9,
     /// Taking its scheduling class.
     Schedule = 10,
+    /// Checking what it had read.
+    Verify = 11,
+    /// Setting io_uring up.
+    Uring = 12,
 }
 
 impl Stage {
@@ -67,6 +71,8 @@ impl Stage {
             Self::Fork => "making a process",
             Self::Lock => "locking memory",
             Self::Schedule => "taking its scheduling class",
+            Self::Verify => "checking the content of a block",
+            Self::Uring => "setting io_uring up",
             Self::Reserve => "keeping the host's memory reserve",
         }
     }
@@ -83,12 +89,17 @@ impl Stage {
             Self::Fork,
             Self::Lock,
             Self::Schedule,
+            Self::Verify,
+            Self::Uring,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)
         .unwrap_or(Self::None)
     }
 }
+
+/// How many counters a kind may have of its own.
+pub(super) const TALLIES: usize = 8;
 
 /// One worker's part. Only the worker writes while it runs.
 #[repr(C, align(64))]
@@ -105,6 +116,10 @@ pub struct Slot {
     pub(super) children_ns: AtomicU64,
     /// Bytes the worker was asked to hold; written by the spawner.
     pub(super) target: AtomicU64,
+    /// What a kind counts beside operations; [`Work::tallies`] has the names.
+    ///
+    /// [`Work::tallies`]: crate::scenario::plan::Work::tallies
+    pub(super) tallies: [AtomicU64; TALLIES],
     pub(super) buckets: Buckets,
 }
 
@@ -131,6 +146,9 @@ impl Slot {
             &self.target,
         ] {
             counter.store(0, Ordering::Relaxed);
+        }
+        for tally in &self.tallies {
+            tally.store(0, Ordering::Relaxed);
         }
         self.buckets.clear();
         self.state.store(state::EMPTY, Ordering::Release);

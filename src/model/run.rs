@@ -226,6 +226,15 @@ pub struct WorkerInterval {
     pub cpu_s: f64,
     /// Bytes held at the end of the interval.
     pub resident: u64,
+    /// Bytes read from disks, as the kernel charges them to a disk worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_read: Option<u64>,
+    /// Bytes written to disks, as the kernel charges them to a disk worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_written: Option<u64>,
+    /// What a kind counts beside that, by name, such as answers by status.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, u64>,
     /// Latencies of the operations in nanoseconds: a HdrHistogram, V2 with
     /// deflate, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]

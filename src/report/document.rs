@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     analyze::{
-        outcome::{Analysis, Kind, PhaseOutcome, Verdict},
+        outcome::{Analysis, Kind, LoadOutcome, PhaseOutcome, Verdict},
         workload,
     },
     model::{
@@ -94,7 +94,8 @@ pub(super) struct LoadRow {
     pub(super) p99: String,
     pub(super) p999: String,
     pub(super) max: String,
-    pub(super) shortfall: String,
+    /// What else there is to say, a sentence each.
+    pub(super) remarks: Vec<String>,
 }
 
 /// The whole report.
@@ -465,10 +466,26 @@ pub(super) fn load_rows(run: &Run, analysis: &Analysis) -> Vec<LoadRow> {
                 p99: at(|latency| latency.p99_s),
                 p999: at(|latency| latency.p999_s),
                 max: at(|latency| latency.max_s),
-                shortfall: load.shortfall.clone().unwrap_or_default(),
+                remarks: remarks(load),
             }
         })
         .collect()
+}
+
+fn remarks(load: &LoadOutcome) -> Vec<String> {
+    let mut remarks: Vec<String> = load.shortfall.iter().cloned().collect();
+    if let Some(device) = load.device_bytes_per_s {
+        remarks.push(format!("the kernel charged {}/s to the disk", show_bytes(device)));
+    }
+    if !load.counts.is_empty() {
+        let counts: Vec<String> = load
+            .counts
+            .iter()
+            .map(|(name, count)| format!("{name} {}", short_count(*count as f64)))
+            .collect();
+        remarks.push(counts.join(", "));
+    }
+    remarks
 }
 
 fn host(node: &NodeData) -> (String, Vec<(&'static str, String)>) {

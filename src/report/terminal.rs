@@ -119,8 +119,8 @@ fn loads(run: &Run, analysis: &Analysis, width: usize, out: &mut String) {
             let indent = if at == 0 { "  " } else { "    " };
             let _ = writeln!(out, "{indent}{line}");
         }
-        if !row.shortfall.is_empty() {
-            for line in wrapped(&row.shortfall, width - 4) {
+        for remark in &row.remarks {
+            for line in wrapped(remark, width - 4) {
                 let _ = writeln!(out, "    {DIM}{line}{DIM:#}");
             }
         }

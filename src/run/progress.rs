@@ -30,10 +30,22 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
             (*rate, per_second(progress.operations), Unit::PerSecond)
         }
-        Work::Disk(work) => match work.rate {
-            Some(rate) => (Some(rate), per_second(progress.operations), Unit::PerSecond),
-            None => (None, per_second(progress.bytes), Unit::BytesPerSecond),
-        },
+        Work::Disk(work) => rated(work.rate, work.rate_bytes, progress, seconds),
+    }
+}
+
+/// For a load that may be limited by operations or by bytes.
+fn rated(
+    operations: Option<f64>,
+    bytes: Option<u64>,
+    progress: &Progress,
+    seconds: f64,
+) -> (Option<f64>, f64, Unit) {
+    match operations {
+        Some(rate) => (Some(rate), progress.operations as f64 / seconds, Unit::PerSecond),
+        None => {
+            (bytes.map(|bytes| bytes as f64), progress.bytes as f64 / seconds, Unit::BytesPerSecond)
+        }
     }
 }
 
@@ -67,6 +79,15 @@ pub(super) fn intervals(
                 errors: one.errors,
                 cpu_s: one.cpu.as_secs_f64(),
                 resident: one.resident,
+                device_read: one.device.map(|device| device.read),
+                device_written: one.device.map(|device| device.written),
+                counts: work
+                    .tallies()
+                    .iter()
+                    .zip(one.tallies)
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(name, count)| ((*name).to_owned(), count))
+                    .collect(),
                 latency: one.latency.as_ref().and_then(latency::encode),
             })
         })

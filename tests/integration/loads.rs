@@ -22,8 +22,7 @@ fn number(value: &Value) -> f64 {
 fn memory_moves_bytes_in_every_way() {
     let _machine = machine();
     for way in ["read", "write", "copy", "triad", "random"] {
-        let done =
-            load(&format!("kind = \"memory\"\nsize = \"64M\"\nbandwidth = \"{way}\""), 1.0);
+        let done = load(&format!("kind = \"memory\"\nsize = \"64M\"\nbandwidth = \"{way}\""), 1.0);
         assert_eq!(done["unit"], "bytes_per_second", "{done:#}");
         // A tenth of what the slowest machine of this decade does.
         assert!(number(&done["achieved"]) > 100e6, "{way}: {done:#}");
@@ -35,10 +34,8 @@ fn memory_moves_bytes_in_every_way() {
 fn memory_keeps_to_its_rate_in_bytes() {
     let _machine = machine();
     for way in ["bandwidth = \"write\"", "stride = 64", "keep = false"] {
-        let done = load(
-            &format!("kind = \"memory\"\nsize = \"32M\"\nrate_bytes = \"100M\"\n{way}"),
-            2.0,
-        );
+        let done =
+            load(&format!("kind = \"memory\"\nsize = \"32M\"\nrate_bytes = \"100M\"\n{way}"), 2.0);
         let per_second = number(&done["bytes_per_s"]) / f64::from(100 << 20);
         assert!((0.9..=1.1).contains(&per_second), "{way}: {done:#}");
     }
@@ -75,8 +72,7 @@ fn huge_pages_are_taken_where_the_kernel_has_them() {
     let _machine = machine();
     let mode = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
     let faults_each = |extra: &str| {
-        let done =
-            load(&format!("kind = \"memory\"\nsize = \"64M\"\nkeep = false\n{extra}"), 2.0);
+        let done = load(&format!("kind = \"memory\"\nsize = \"64M\"\nkeep = false\n{extra}"), 2.0);
         number(&done["bytes_per_s"]) / number(&done["cpu_s"])
     };
     let (small, huge) = (faults_each(""), faults_each("huge_pages = true"));
@@ -116,4 +112,116 @@ fn a_worker_runs_as_its_scheduling_and_io_class_say() {
     assert_eq!(fields[16], "7", "{stat}");
     assert_eq!(fields[38], "3", "{stat}");
     assert_eq!(io.trim(), "idle");
+}
+
+#[test]
+fn disk_operations_are_done_by_every_engine_and_their_content_holds() {
+    let _machine = machine();
+    for engine in ["io_uring", "threads"] {
+        for operation in ["write", "read", "mixed"] {
+            for access in ["sequential", "random"] {
+                let done = load(
+                    &format!(
+                        "kind = \"disk\"\nfile_size = \"16M\"\nblock_size = \"16K\"\ndepth = 8\n\
+                         verify = true\nfsync = {}\noperation = \"{operation}\"\n\
+                         access = \"{access}\"\nengine = \"{engine}\"",
+                        if operation == "read" { "\"never\"" } else { "64" },
+                    ),
+                    0.5,
+                );
+                let case = format!("{engine} {operation} {access}: {done:#}");
+                assert!(number(&done["operations_per_s"]) > 50.0, "{case}");
+                assert_eq!(done["errors"], 0, "{case}");
+                let moved = number(&done["bytes_per_s"]) / number(&done["operations_per_s"]);
+                assert!((moved - 16384.0).abs() < 1.0, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn disk_keeps_to_its_rate_in_bytes_and_reads_and_writes_as_asked() {
+    let _machine = machine();
+    for engine in ["io_uring", "threads"] {
+        let sandbox = Sandbox::new();
+        let text = scenario(
+            &format!(
+                "kind = \"disk\"\nfile_size = \"16M\"\nblock_size = \"64K\"\ndepth = 4\n\
+                 direct = true\noperation = \"mixed\"\nreads = 25\naccess = \"random\"\n\
+                 rate_bytes = \"10M\"\nengine = \"{engine}\""
+            ),
+            3.0,
+        );
+        let verdict = sandbox.verdict(&text, &[]);
+        let done = &verdict["loads"][0];
+        let rate = number(&done["achieved"]) / f64::from(10 << 20);
+        assert!((0.95..=1.05).contains(&rate), "{engine}: {done:#}");
+        // Direct: what the workers moved is what the disk was charged with.
+        let charged = number(&done["device_bytes_per_s"]) / number(&done["bytes_per_s"]);
+        assert!((0.9..=1.1).contains(&charged), "{engine}: {done:#}");
+        let workers = fs::read_to_string(sandbox.reports("run-1").join("workers.jsonl")).unwrap();
+        let (mut read, mut written) = (0.0, 0.0);
+        for line in workers.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+            if line["setup"] != true {
+                read += line["device_read"].as_f64().unwrap_or(0.0);
+                written += line["device_written"].as_f64().unwrap_or(0.0);
+            }
+        }
+        let share = read / (read + written);
+        assert!((0.15..=0.35).contains(&share), "{engine}: {share} of the bytes were read");
+    }
+}
+
+/// Have the kernel refuse io_uring to the child, as container runtimes do.
+fn without_io_uring(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    // Load the number of the call; unless it is io_uring_setup (425 on every
+    // architecture), allow it; otherwise answer EPERM.
+    let filter = [
+        libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: 0 },
+        libc::sock_filter { code: 0x15, jt: 0, jf: 1, k: 425 },
+        libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x0005_0000 | libc::EPERM as u32 },
+        libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0x7fff_0000 },
+    ];
+    // SAFETY: between fork and exec only two prctl calls are made, with a
+    // filter that the closure owns.
+    #[expect(unsafe_code, reason = "seccomp is set between fork and exec")]
+    unsafe {
+        command.pre_exec(move || {
+            let mut filter = filter;
+            let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(libc::PR_SET_SECCOMP, 2, &raw const program) == 0
+            {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        });
+    }
+}
+
+#[test]
+fn where_io_uring_is_forbidden_threads_take_its_place_and_the_run_says_so() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let text = scenario(
+        "kind = \"disk\"\nfile_size = \"16M\"\naccess = \"random\"\ndepth = 8\noperation = \"read\"",
+        1.0,
+    );
+    let path = sandbox.write("s.toml", &text);
+    let mut command = sandbox.stressor(&["run", path.to_str().unwrap(), "--format", "json"]);
+    without_io_uring(&mut command);
+    let outcome = crate::support::Outcome::of(&command.output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("io_uring cannot be used"), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!(number(&verdict["loads"][0]["operations_per_s"]) > 100.0, "{verdict:#}");
+    // Asked for by name, it is refused before anything starts.
+    let path = sandbox.write("s.toml", &format!("{text}engine = \"io_uring\"\n"));
+    let mut command = sandbox.stressor(&["run", path.to_str().unwrap()]);
+    without_io_uring(&mut command);
+    let outcome = crate::support::Outcome::of(&command.output().unwrap());
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("seccomp"), "{}", outcome.stderr);
 }

@@ -1,5 +1,7 @@
 //! A machine that exists only in its counters, and runs on it.
 
+use std::collections::BTreeMap;
+
 use crate::model::{
     catalogue::SIGNALS,
     run::{
@@ -224,6 +226,9 @@ pub(super) fn working(run: &mut Run, kind: &str, of: impl Fn(&mut WorkerInterval
             errors: 0,
             cpu_s: 0.0,
             resident: 0,
+            device_read: None,
+            device_written: None,
+            counts: BTreeMap::new(),
             latency: None,
         };
         of(&mut interval);

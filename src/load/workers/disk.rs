@@ -1,29 +1,31 @@
 //! `disk`: writes or reads a nameless scratch file. An operation is one block;
-//! its latency includes the flush that the fsync policy puts behind it and,
-//! with a rate, the wait since it was due. Each operation in flight has a
-//! thread of the worker.
+//! its latency includes reading back when it is verified, the flush that the
+//! fsync policy puts behind it and, with a rate, the wait since it was due.
+
+mod blocks;
+mod classic;
+mod threads;
+mod uring;
 
 use std::{
     fs::File,
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::FileExt as _,
     path::Path,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Instant,
 };
 
-use super::{Context, Failure, due, failure, next};
+use blocks::{ALIGN, Buffer};
+pub(in crate::load) use classic::classic;
+
+use super::{Context, Failure, failure, next};
 use crate::{
-    load::{hogs::Saying, pacer::Schedule, scratch, shared::Stage},
-    scenario::plan::{DiskWork, Fsync},
+    load::{pacer::Schedule, scratch, shared::Stage},
+    scenario::plan::{DiskWork, Engine, Fsync},
 };
 
-/// What every logical block size of a disk divides.
-const ALIGN: usize = 4096;
-/// Block of the writes that lay down a file to be read.
+/// Bytes of the writes that lay down a file, at least.
 const FILL: usize = 1 << 20;
 
 pub(in crate::load) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
@@ -33,37 +35,45 @@ pub(in crate::load) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
         Err(error) => return failure(Stage::Scratch, &error),
     };
     let mut seed = u64::from(context.number) * 2 + 1;
-    if !work.write
+    if work.is_laid_down_first()
         && let Err(error) = fill(&file, work, &mut seed)
     {
         return failure(Stage::Scratch, &error);
     }
     let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
     // A buffer for each operation in flight, made before the start.
-    let mut buffers: Vec<Buffer> =
+    let buffers: Vec<Buffer> =
         (0..work.depth.max(1)).map(|_| Buffer::new(block, &mut seed)).collect();
-    let start = context.begin();
-    let common = Common {
+    let mut common = Common {
         work,
         context,
         file,
-        start,
+        start: Instant::now(),
         blocks: (work.file_size / work.block_size).max(1),
         started: AtomicU64::new(0),
-        schedule: Mutex::new(work.rate.map(Schedule::new)),
+        written: AtomicU64::new(0),
     };
-    std::thread::scope(|scope| {
-        let first = buffers.pop();
-        for buffer in buffers {
-            let seed = next(&mut seed) | 1;
-            let common = &common;
-            scope.spawn(move || common.operate(buffer, seed));
-        }
-        if let Some(buffer) = first {
-            common.operate(buffer, next(&mut seed) | 1);
-        }
-    });
+    let ring = work.wants_uring().then(|| uring::ring(&common));
+    let ring = match ring {
+        Some(Ok(ring)) => Some(ring),
+        Some(Err(error)) if work.engine == Engine::Uring => return failure(Stage::Uring, &error),
+        // The preflight has told that threads take its place.
+        Some(Err(_)) | None => None,
+    };
+    common.start = context.begin();
+    if let Some(ring) = ring {
+        return uring::run(&common, ring, buffers, &mut seed);
+    }
+    threads::run(&common, buffers, &mut seed);
     Failure { stage: Stage::None, errno: 0 }
+}
+
+/// Whether this process may use io_uring.
+///
+/// # Errors
+/// The kernel's answer when it may not.
+pub(in crate::load) fn uring_works() -> io::Result<()> {
+    io_uring::IoUring::new(1).map(drop)
 }
 
 /// What the operations in flight have in common.
@@ -76,149 +86,75 @@ struct Common<'a> {
     blocks: u64,
     /// Operations begun.
     started: AtomicU64,
-    schedule: Mutex<Option<Schedule>>,
+    /// Writes begun.
+    written: AtomicU64,
+}
+
+/// One operation, decided.
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    offset: u64,
+    write: bool,
+    /// Whether a flush follows.
+    flush: bool,
 }
 
 impl Common<'_> {
-    /// One operation after the other; never returns.
-    fn operate(&self, mut buffer: Buffer, mut seed: u64) {
-        loop {
-            let since = self.due();
-            let number = self.started.fetch_add(1, Relaxed);
-            match self.one(number, &mut buffer, &mut seed) {
-                Ok(()) => self.context.done(1, self.work.block_size, since.elapsed()),
-                Err(failure) => self.context.failed(failure),
-            }
-        }
+    fn schedule(&self) -> Option<Schedule> {
+        let by_bytes = || Some(self.work.rate_bytes? as f64 / self.work.block_size as f64);
+        self.work.rate.or_else(by_bytes).map(Schedule::new)
     }
 
-    fn due(&self) -> Instant {
-        // Nobody can have panicked while holding it: the schedule only counts.
-        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
-        due(&mut schedule, self.start)
-    }
-
-    fn one(&self, number: u64, buffer: &mut Buffer, seed: &mut u64) -> Result<(), Failure> {
+    /// Decide on the next operation of one that is in flight, `lane`.
+    fn next(&self, lane: u64, seed: &mut u64) -> Operation {
         let work = self.work;
-        let position = if work.random { next(seed) } else { number } % self.blocks;
-        let offset = position * work.block_size;
-        if work.write {
-            self.file
-                .write_all_at(buffer.slice(), offset)
-                .map_err(|error| failure(Stage::Write, &error))?;
+        let number = self.started.fetch_add(1, Relaxed);
+        let position = if !work.random {
+            number % self.blocks
+        } else if work.verify {
+            // Each has blocks of its own, so that none reads what another is
+            // just writing.
+            let depth = u64::from(work.depth.max(1));
+            lane + depth * (next(seed) % (self.blocks / depth).max(1))
         } else {
-            self.file
-                .read_exact_at(buffer.slice_mut(), offset)
-                .map_err(|error| failure(Stage::Read, &error))?;
-        }
-        let flush = match work.fsync {
-            Fsync::Never => false,
-            Fsync::End => (number + 1).is_multiple_of(self.blocks),
-            Fsync::Every(n) => (number + 1).is_multiple_of(n),
+            next(seed) % self.blocks
         };
-        if flush {
-            self.file.sync_data().map_err(|error| failure(Stage::Flush, &error))?;
-        }
-        Ok(())
-    }
-}
-
-/// The hdd worker of the classic `stress`: one file after the other, written
-/// in chunks that are one byte short of a MiB. Its files never had a name; the
-/// one it tells is made up.
-pub(in crate::load) fn classic(bytes: u64, say: &dyn Fn(&Saying)) -> Failure {
-    const CHUNK: usize = (1 << 20) - 1;
-    let debug = |text: String| say(&Saying::Debug(text));
-    let mut seed = u64::from(std::process::id()) * 2 + 1;
-    debug(format!("seeding {CHUNK} byte buffer with random data"));
-    let mut buffer = Buffer::new(CHUNK, &mut seed);
-    loop {
-        let file = match scratch::file(Path::new("."), false) {
-            Ok(file) => file,
-            Err(error) => return failure(Stage::Scratch, &error),
+        let write = match work.reads {
+            reads if reads <= 0.0 => true,
+            reads if reads >= 1.0 => false,
+            // 53 random bits as a number from 0 to 1.
+            reads => (next(seed) >> 11) as f64 / (1_u64 << 53) as f64 >= reads,
         };
-        let name = format!("./stress.{}", letters(next(&mut seed)));
-        debug(format!("opened {name} for writing {bytes} bytes"));
-        debug(format!("unlinking {name}"));
-        debug(format!("fast writing to {name}"));
-        let (mut at, whole) = (0, CHUNK as u64);
-        while at < bytes {
-            if at + whole > bytes {
-                debug(format!("slow writing to {name}"));
+        let flush = write && {
+            let written = self.written.fetch_add(1, Relaxed) + 1;
+            match work.fsync {
+                Fsync::Never => false,
+                Fsync::End => written.is_multiple_of(self.blocks),
+                Fsync::Every(n) => written.is_multiple_of(n),
             }
-            let part = usize::try_from(whole.min(bytes - at)).unwrap_or(CHUNK);
-            let chunk = buffer.slice_mut().get(..part).unwrap_or(&[]);
-            if let Err(error) = file.write_all_at(chunk, at) {
-                return failure(Stage::Write, &error);
-            }
-            at += part as u64;
-        }
-        debug(format!("closing {name} after {bytes} bytes"));
+        };
+        Operation { offset: position * work.block_size, write, flush }
     }
-}
-
-/// Six letters, as mkstemp(3) makes them up.
-fn letters(mut word: u64) -> String {
-    (0..6)
-        .map(|_| {
-            let letter = b'a' + (word % 26) as u8;
-            word /= 26;
-            char::from(letter)
-        })
-        .collect()
 }
 
 /// Lay the file down, flushed, so that reads find real blocks.
 fn fill(file: &File, work: &DiskWork, seed: &mut u64) -> io::Result<()> {
+    let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
+    // Whole blocks, about as much as one write takes well.
+    let mut buffer = Buffer::new((FILL / block).max(1) * block, seed);
     let mut offset = 0;
     while offset < work.file_size {
-        // New content each time: a disk may store equal blocks once.
-        let left = usize::try_from(work.file_size - offset).unwrap_or(FILL);
-        let mut buffer = Buffer::new(FILL.min(left), seed);
-        file.write_all_at(buffer.slice_mut(), offset)?;
-        offset += FILL as u64;
-    }
-    file.sync_all()
-}
-
-/// Random bytes, aligned as direct I/O wants them.
-struct Buffer {
-    bytes: Vec<u8>,
-    skip: usize,
-    len: usize,
-}
-
-impl Buffer {
-    fn new(len: usize, seed: &mut u64) -> Self {
-        let mut bytes = vec![0; len + ALIGN];
-        for chunk in bytes.chunks_mut(8) {
-            let word = next(seed).to_le_bytes();
-            for (byte, random) in chunk.iter_mut().zip(word) {
-                *byte = random;
+        buffer.refill(seed);
+        let left = usize::try_from(work.file_size - offset).unwrap_or(usize::MAX);
+        let length = left.min(buffer.slice().len());
+        let part = buffer.slice_mut().get_mut(..length).unwrap_or(&mut []);
+        if work.verify {
+            for (block, at) in part.chunks_mut(block).zip((offset..).step_by(block)) {
+                blocks::stamp(block, at, seed);
             }
         }
-        let skip = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
-        Self { bytes, skip, len }
+        file.write_all_at(part, offset)?;
+        offset += length as u64;
     }
-
-    fn slice(&self) -> &[u8] {
-        self.bytes.get(self.skip..self.skip + self.len).unwrap_or(&[])
-    }
-
-    fn slice_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.skip..self.skip + self.len).unwrap_or(&mut [])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_buffer_is_aligned_and_random() {
-        let buffer = Buffer::new(8192, &mut 1);
-        assert_eq!(buffer.slice().len(), 8192);
-        assert_eq!(buffer.slice().as_ptr() as usize % ALIGN, 0);
-        assert!(buffer.slice().iter().any(|byte| *byte != 0));
-    }
+    file.sync_all()
 }

@@ -7,8 +7,8 @@ use super::super::{
     diagnostic::Diagnostic,
     keys::load_kind,
     plan::{
-        Amount, Bandwidth, CpuMethod, DiskWork, Fsync, Holding, IoClass, LoadPlan, MemoryWork,
-        Scheduler, Work, Workers,
+        Amount, Bandwidth, CpuMethod, DiskWork, Engine, Fsync, Holding, IoClass, LoadPlan,
+        MemoryWork, Scheduler, Work, Workers,
     },
     tree::{Node, Table, Value},
 };
@@ -189,15 +189,43 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
         Some(Value::Text(text)) if text == "end" => Fsync::End,
         _ => Fsync::Never,
     };
-    let write = table.text("operation").as_deref() != Some("read");
-    if !write && fsync != Fsync::Never {
+    let reads = match table.text("operation").as_deref() {
+        Some("read") => 1.0,
+        Some("mixed") => table.number("reads").unwrap_or(50.0) / 100.0,
+        _ => 0.0,
+    };
+    if table.get("reads").is_some() && table.text("operation").as_deref() != Some("mixed") {
+        diagnostics.push(
+            Diagnostic::new(span("reads"), "`reads` is the share of a mixed load")
+                .hint("add `operation = \"mixed\"`"),
+        );
+    }
+    if reads >= 1.0 && fsync != Fsync::Never {
         diagnostics.push(
             Diagnostic::new(span("fsync"), "there is nothing to flush when reading")
                 .hint("leave `fsync` out, or write"),
         );
     }
+    exclude(table, "rate", &["rate_bytes"], diagnostics);
+    let depth = table.number("depth").map_or(1, whole);
+    let verify = table.flag("verify").unwrap_or(false);
+    if verify && (!block_size.is_multiple_of(8) || block_size < DiskWork::STAMP_BYTES) {
+        diagnostics.push(
+            Diagnostic::new(span("block_size"), "the checksum of a block needs room")
+                .allowed("a multiple of 8 from 32 on"),
+        );
+    }
+    if verify && file_size / block_size < u64::from(depth) {
+        diagnostics.push(
+            Diagnostic::new(
+                span("file_size"),
+                "operations in flight would check blocks that others are writing",
+            )
+            .hint("with `verify`, the file needs a block for each: use a larger `file_size`"),
+        );
+    }
     Some(DiskWork {
-        write,
+        reads,
         random,
         block_size,
         file_size,
@@ -205,7 +233,13 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
         fsync,
         directory: table.path("directory"),
         rate: table.number("rate"),
-        depth: table.number("depth").map_or(1, whole),
+        rate_bytes: table.size("rate_bytes"),
+        depth,
+        engine: table
+            .text("engine")
+            .and_then(|text| Engine::ALL.into_iter().find(|engine| engine.name() == text))
+            .unwrap_or(Engine::Auto),
+        verify,
     })
 }
 

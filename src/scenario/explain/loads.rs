@@ -1,7 +1,9 @@
 //! One load in words.
 
 use super::{
-    super::plan::{Amount, Fsync, Holding, LoadPlan, MemoryWork, Scheduler, Work, Workers},
+    super::plan::{
+        Amount, DiskWork, Engine, Fsync, Holding, LoadPlan, MemoryWork, Scheduler, Work, Workers,
+    },
     Machine,
 };
 use crate::model::units::{show_bytes, three_digits};
@@ -14,12 +16,6 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
         (Workers::PerCore(factor), None) => format!("{} per core", three_digits(factor)),
     };
     let s = if workers == "1" { "" } else { "s" };
-    let rate = |rate: Option<f64>| {
-        rate.map_or_else(
-            || "as fast as possible".to_owned(),
-            |rate| format!("{}/s each", three_digits(rate)),
-        )
-    };
     let what = match &load.work {
         Work::Cpu { method, load } => {
             format!(
@@ -30,28 +26,9 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
         }
         Work::Memory(work) => memory(work, s),
         Work::Sync { rate: limit } | Work::Switch { rate: limit } | Work::Fork { rate: limit } => {
-            format!("{} worker{s}, {}", load.work.kind(), rate(*limit))
+            format!("{} worker{s}, {}", load.work.kind(), at_rate(*limit, None))
         }
-        Work::Disk(work) => {
-            let direct = if work.direct { "direct" } else { "buffered" };
-            let access = if work.random { "random" } else { "sequential" };
-            let operation = if work.write { "write" } else { "read" };
-            let fsync = match work.fsync {
-                Fsync::Never => String::new(),
-                Fsync::End => ", fsync after each pass".to_owned(),
-                Fsync::Every(n) => format!(", fsync every {n} writes"),
-            };
-            let depth = match work.depth {
-                1 => String::new(),
-                depth => format!(", {depth} in flight each"),
-            };
-            format!(
-                "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{fsync}",
-                show_bytes(work.block_size as f64),
-                show_bytes(work.file_size as f64),
-                rate(work.rate),
-            )
-        }
+        Work::Disk(work) => disk(work, s),
     };
     let cores = if load.cores.is_empty() {
         String::new()
@@ -67,6 +44,45 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
     let io =
         load.io_class.map_or_else(String::new, |class| format!(", I/O class {}", class.name()));
     format!("{workers} {what}{cores}{nice}{scheduler}{io}")
+}
+
+/// `as fast as possible`, `50/s each`, `10 MiB/s each`.
+fn at_rate(operations: Option<f64>, bytes: Option<u64>) -> String {
+    match (operations, bytes) {
+        (Some(rate), _) => format!("{}/s each", three_digits(rate)),
+        (None, Some(rate)) => format!("{}/s each", show_bytes(rate as f64)),
+        (None, None) => "as fast as possible".to_owned(),
+    }
+}
+
+fn disk(work: &DiskWork, s: &str) -> String {
+    let direct = if work.direct { "direct" } else { "buffered" };
+    let access = if work.random { "random" } else { "sequential" };
+    let operation = match work.reads {
+        reads if reads <= 0.0 => "writes".to_owned(),
+        reads if reads >= 1.0 => "reads".to_owned(),
+        reads => format!("reads ({} %) and writes", three_digits(reads * 100.0)),
+    };
+    let fsync = match work.fsync {
+        Fsync::Never => String::new(),
+        Fsync::End => ", fsync after each pass".to_owned(),
+        Fsync::Every(n) => format!(", fsync every {n} writes"),
+    };
+    let depth = match work.depth {
+        1 => String::new(),
+        depth => format!(", {depth} in flight each"),
+    };
+    let engine = match work.engine {
+        Engine::Auto => String::new(),
+        engine => format!(", by {}", engine.name()),
+    };
+    let verify = if work.verify { ", verified" } else { "" };
+    format!(
+        "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{engine}{fsync}{verify}",
+        show_bytes(work.block_size as f64),
+        show_bytes(work.file_size as f64),
+        at_rate(work.rate, work.rate_bytes),
+    )
 }
 
 fn memory(work: &MemoryWork, s: &str) -> String {

@@ -139,7 +139,12 @@ pub static LOADS: &[LoadKind] = &[
         name: "disk",
         doc: "Writes or reads a scratch file of its own, which has no name and vanishes with the worker.",
         keys: &[
-            may("operation", Kind::Choice(&["write", "read"]), "Default write."),
+            may(
+                "operation",
+                Kind::Choice(&["write", "read", "mixed"]),
+                "What is done; `mixed` does both. Default write.",
+            ),
+            may("reads", Kind::Number(0.0, 100.0), "Percent of reads in a mixed load. Default 50."),
             may("access", Kind::Choice(&["sequential", "random"]), "Default sequential."),
             may(
                 "block_size",
@@ -164,6 +169,17 @@ pub static LOADS: &[LoadKind] = &[
                 Kind::Integer(1, 1024),
                 "Operations in flight for each worker. Default 1.",
             ),
+            may(
+                "engine",
+                Kind::Choice(&["auto", "io_uring", "threads"]),
+                "How operations are kept in flight: by io_uring, or by a thread for each. Default auto: io_uring for a depth above 1, where the kernel allows it.",
+            ),
+            may(
+                "verify",
+                Kind::Flag,
+                "Give every block a checksum and check it: on every read, and by reading back what was written. Default false.",
+            ),
+            RATE_BYTES,
         ],
     },
     LoadKind {

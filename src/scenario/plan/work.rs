@@ -47,6 +47,13 @@ impl Work {
     }
 }
 
+impl Work {
+    /// Names of what the kind counts beside operations; at most eight.
+    pub const fn tallies(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
 /// What a CPU worker computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CpuMethod {
@@ -185,8 +192,8 @@ impl Bandwidth {
 /// The work of a disk worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DiskWork {
-    /// Write, or else read.
-    pub write: bool,
+    /// The share of reads, 0 (only writes) to 1 (only reads).
+    pub reads: f64,
     /// Random, or else sequential.
     pub random: bool,
     /// Bytes of one operation.
@@ -201,8 +208,58 @@ pub struct DiskWork {
     pub directory: Option<PathBuf>,
     /// Operations per second for each worker.
     pub rate: Option<f64>,
+    /// Bytes per second for each worker.
+    pub rate_bytes: Option<u64>,
     /// Operations in flight for each worker.
     pub depth: u32,
+    /// How they are kept in flight.
+    pub engine: Engine,
+    /// Check the content of every block.
+    pub verify: bool,
+}
+
+impl DiskWork {
+    /// Bytes of a block that its checksum needs.
+    pub const STAMP_BYTES: u64 = 32;
+
+    /// Whether io_uring is to be used where the kernel allows it.
+    pub fn wants_uring(&self) -> bool {
+        match self.engine {
+            Engine::Auto => self.depth > 1,
+            Engine::Uring => true,
+            Engine::Threads => false,
+        }
+    }
+
+    /// Whether blocks must be there before the work begins.
+    pub fn is_laid_down_first(&self) -> bool {
+        self.reads > 0.0
+    }
+}
+
+/// How disk operations are kept in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// By io_uring for a depth above 1, where the kernel allows it.
+    Auto,
+    /// By io_uring.
+    Uring,
+    /// By a thread for each.
+    Threads,
+}
+
+impl Engine {
+    /// All, in the order of the manual.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Uring, Self::Threads];
+
+    /// The key's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Uring => "io_uring",
+            Self::Threads => "threads",
+        }
+    }
 }
 
 /// When written data is flushed.

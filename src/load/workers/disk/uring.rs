@@ -1,0 +1,233 @@
+//! Operations kept in flight by io_uring: one thread, one system call for as
+//! many operations as are ready.
+
+#![expect(unsafe_code, reason = "the kernel is handed pointers to our buffers")]
+
+use std::{io, os::fd::AsRawFd as _, time::Instant};
+
+use io_uring::{
+    IoUring, opcode, squeue,
+    types::{Fixed, FsyncFlags, SubmitArgs, Timespec},
+};
+
+use super::{
+    super::{Failure, failure},
+    Common, Operation,
+    blocks::{self, Buffer},
+};
+use crate::load::{
+    pacer::{Due, Schedule},
+    shared::Stage,
+};
+
+/// A ring for `depth` operations, with the file registered.
+///
+/// # Errors
+/// Where io_uring is not built in, switched off, or forbidden (a container's
+/// seccomp filter, `kernel.io_uring_disabled`).
+pub(super) fn ring(common: &Common<'_>) -> io::Result<IoUring> {
+    let depth = common.work.depth;
+    let ring = IoUring::builder()
+        // Completions are reaped by this thread alone, when it asks.
+        .setup_single_issuer()
+        .setup_coop_taskrun()
+        .build(depth)
+        // Kernels before 6.0 do not know these flags.
+        .or_else(|_| IoUring::new(depth))?;
+    ring.submitter().register_files(&[common.file.as_raw_fd()])?;
+    Ok(ring)
+}
+
+/// Where an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nothing to do until the next one is due.
+    Free,
+    /// The block is on its way.
+    Move { write: bool },
+    /// What was written is read back.
+    Check,
+    /// What was written is flushed.
+    Flush,
+}
+
+/// One operation in flight.
+struct Flight {
+    buffer: Buffer,
+    operation: Operation,
+    since: Instant,
+    step: Step,
+    /// Bytes of the block that have been moved.
+    moved: usize,
+}
+
+/// Work until killed, or until the ring breaks.
+pub(super) fn run(
+    common: &Common<'_>,
+    mut ring: IoUring,
+    buffers: Vec<Buffer>,
+    seed: &mut u64,
+) -> Failure {
+    let mut schedule = common.schedule();
+    let mut flights: Vec<Flight> = buffers
+        .into_iter()
+        .map(|buffer| Flight {
+            buffer,
+            operation: Operation { offset: 0, write: false, flush: false },
+            since: common.start,
+            step: Step::Free,
+            moved: 0,
+        })
+        .collect();
+    let mut free: Vec<usize> = (0..flights.len()).collect();
+    let mut completed: Vec<(usize, i32)> = Vec::with_capacity(flights.len());
+    loop {
+        let wait = begin(common, &mut schedule, &mut flights, &mut free, &mut ring, seed);
+        let in_flight = flights.len() - free.len();
+        let submitted = match wait {
+            // Nothing is in flight and nothing is due.
+            Some(wait) if in_flight == 0 => {
+                std::thread::sleep(wait);
+                continue;
+            }
+            Some(wait) => {
+                let until = Timespec::from(wait);
+                ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&until))
+            }
+            None => ring.submit_and_wait(1),
+        };
+        match submitted {
+            Ok(_) => (),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EINTR | libc::ETIME | libc::EAGAIN | libc::EBUSY)
+                ) => {}
+            Err(error) => return failure(Stage::Uring, &error),
+        }
+        completed.clear();
+        completed.extend(
+            ring.completion().filter_map(|entry| {
+                Some((usize::try_from(entry.user_data()).ok()?, entry.result()))
+            }),
+        );
+        for (index, result) in completed.iter().copied() {
+            let Some(flight) = flights.get_mut(index) else { continue };
+            if let Err(failure) = advance(common, flight, result) {
+                common.context.failed(failure);
+                flight.step = Step::Free;
+            }
+            if flight.step == Step::Free {
+                free.push(index);
+            } else {
+                submit(common, &mut ring, flight, index);
+            }
+        }
+    }
+}
+
+/// Begin whatever is due; how long until the next is, when all that is due has
+/// been begun.
+fn begin(
+    common: &Common<'_>,
+    schedule: &mut Option<Schedule>,
+    flights: &mut [Flight],
+    free: &mut Vec<usize>,
+    ring: &mut IoUring,
+    seed: &mut u64,
+) -> Option<std::time::Duration> {
+    while let Some(index) = free.last().copied() {
+        let since = match schedule {
+            None => Instant::now(),
+            Some(schedule) => match schedule.next(common.start.elapsed()) {
+                Due::In(wait) => return Some(wait),
+                Due::Now(scheduled) => common.start + scheduled,
+            },
+        };
+        free.pop();
+        let flight = flights.get_mut(index)?;
+        flight.operation = common.next(index as u64, seed);
+        flight.since = since;
+        flight.moved = 0;
+        let Operation { offset, write, .. } = flight.operation;
+        if write && common.work.verify {
+            blocks::stamp(flight.buffer.slice_mut(), offset, seed);
+        }
+        flight.step = Step::Move { write };
+        submit(common, ring, flight, index);
+    }
+    None
+}
+
+/// Take the kernel's answer; the flight stands at its next step afterwards.
+fn advance(common: &Common<'_>, flight: &mut Flight, result: i32) -> Result<(), Failure> {
+    let stage = match flight.step {
+        Step::Move { write: true } => Stage::Write,
+        Step::Flush => Stage::Flush,
+        _ => Stage::Read,
+    };
+    if matches!(-result, libc::EINTR | libc::EAGAIN) {
+        // The same once more.
+        return Ok(());
+    }
+    if result < 0 {
+        return Err(Failure { stage, errno: -result });
+    }
+    if flight.step != Step::Flush {
+        let moved = usize::try_from(result).unwrap_or(0);
+        if moved == 0 {
+            return Err(Failure { stage, errno: libc::EIO });
+        }
+        flight.moved += moved;
+        if flight.moved < flight.buffer.slice().len() {
+            return Ok(());
+        }
+    }
+    flight.moved = 0;
+    let Operation { offset, write, flush } = flight.operation;
+    let verify = common.work.verify;
+    let checked = matches!(flight.step, Step::Check | Step::Move { write: false });
+    if verify && checked && !blocks::is_intact(flight.buffer.slice(), offset) {
+        return Err(Failure { stage: Stage::Verify, errno: libc::EILSEQ });
+    }
+    flight.step = match flight.step {
+        Step::Move { write: true } if verify => Step::Check,
+        Step::Move { .. } | Step::Check if write && flush => Step::Flush,
+        _ => {
+            common.context.done(1, common.work.block_size, flight.since.elapsed());
+            Step::Free
+        }
+    };
+    Ok(())
+}
+
+/// Put the flight's present step into the ring.
+fn submit(common: &Common<'_>, ring: &mut IoUring, flight: &mut Flight, index: usize) {
+    let file = Fixed(0);
+    let offset = flight.operation.offset + flight.moved as u64;
+    let part = flight.buffer.slice_mut().get_mut(flight.moved..).unwrap_or(&mut []);
+    let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+    let entry = match flight.step {
+        Step::Move { write: true } => {
+            opcode::Write::new(file, part.as_ptr(), length).offset(offset).build()
+        }
+        Step::Flush => opcode::Fsync::new(file).flags(FsyncFlags::DATASYNC).build(),
+        Step::Free | Step::Check | Step::Move { write: false } => {
+            opcode::Read::new(file, part.as_mut_ptr(), length).offset(offset).build()
+        }
+    };
+    let entry = entry.user_data(index as u64);
+    while push(ring, &entry).is_err() {
+        // The queue has a place for each flight; it is full only when the
+        // kernel has not taken them yet.
+        if ring.submit().is_err() {
+            common.context.failed(Failure { stage: Stage::Uring, errno: libc::EBUSY });
+        }
+    }
+}
+
+fn push(ring: &mut IoUring, entry: &squeue::Entry) -> Result<(), squeue::PushError> {
+    // SAFETY: the buffer belongs to a flight, which lives as long as the ring
+    // and is not touched until the kernel has answered for it.
+    unsafe { ring.submission().push(entry) }
+}
