@@ -22,6 +22,7 @@ mod buckets;
 mod place;
 mod scratch;
 mod spawner;
+mod traces;
 mod workers;
 
 pub use loader::{Exit, Loader};

@@ -123,11 +123,11 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
     };
     let achieved = match unit {
         // Memory grows to its size and then stays: the most it held.
-        Unit::Bytes => peak(mine),
+        Unit::Bytes | Unit::Count => peak(mine),
         _ => over_time(&|one| one.achieved),
     };
     let requested = first.requested.map(|_| match unit {
-        Unit::Bytes => {
+        Unit::Bytes | Unit::Count => {
             let mut each: BTreeMap<u32, f64> = BTreeMap::new();
             for one in mine {
                 each.insert(one.worker, one.requested.unwrap_or(0.0));
@@ -227,6 +227,10 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
         "the phase was too short to touch it all".to_owned()
     } else if unit == Unit::Bytes {
         "the host's memory reserve was reached, or the kernel refused more".to_owned()
+    } else if unit == Unit::Count && outcome.errors > 0 {
+        "the kernel refused more".to_owned()
+    } else if unit == Unit::Count {
+        "the phase was too short, or the host's reserve was reached".to_owned()
     } else if outcome.errors > 0 {
         format!("{} operations failed", outcome.errors)
     } else {

@@ -152,6 +152,8 @@ impl Hogs {
             slot,
             number: 0,
             workers: 1,
+            index: 0,
+            owner: 0,
             bytes: 0,
             reserve: 0,
             starts_seen: 0,

@@ -22,6 +22,7 @@ use super::{
     buckets,
     shared::{Shared, Slot, Stage, TALLIES, state},
     spawner::{self, Job, Message},
+    traces::Traces,
 };
 use crate::{
     host::Roots,
@@ -79,6 +80,8 @@ pub struct Progress {
     pub cpu: Duration,
     /// Bytes held now.
     pub resident: u64,
+    /// Descriptors, processes or connections held now.
+    pub held: u64,
     /// Bytes it was asked to hold, for memory loads.
     pub target_bytes: u64,
     /// Latencies since the last reading.
@@ -142,6 +145,7 @@ pub struct Loader {
     all_forked: bool,
     /// Workers of the phase that the kernel refused, with the reason.
     refused: Vec<(u32, Errno)>,
+    traces: Traces,
 }
 
 impl Loader {
@@ -159,7 +163,11 @@ impl Loader {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .map_err(kernel("making a socket pair"))?;
-        let job = Job { shared: &shared, phases: &plan.phases, cores, reserve };
+        let owner = std::process::id();
+        let traces = Traces::of(&plan.phases, owner);
+        traces.sweep();
+        let job =
+            Job { shared: &shared, phases: &plan.phases, cores, reserve, owner, traces: &traces };
         let (spawner, socket) =
             spawner::spawn(ours, theirs, &job).map_err(kernel("forking the spawner"))?;
         Ok(Self {
@@ -171,6 +179,7 @@ impl Loader {
             workers: Vec::new(),
             all_forked: true,
             refused: Vec::new(),
+            traces,
         })
     }
 
@@ -335,6 +344,8 @@ impl Drop for Loader {
         let _ =
             nix::sys::socket::shutdown(self.socket.as_raw_fd(), nix::sys::socket::Shutdown::Both);
         let _ = waitpid(self.spawner, None);
+        // Should it have been killed before it could do that.
+        self.traces.remove();
     }
 }
 
@@ -357,6 +368,7 @@ impl Worker {
             errors: errors.saturating_sub(self.errors),
             cpu: cpu.saturating_sub(self.cpu),
             resident: if self.alive { slot.resident.load(Ordering::Relaxed) } else { 0 },
+            held: if self.alive { slot.held.load(Ordering::Relaxed) } else { 0 },
             target_bytes: slot.target.load(Ordering::Relaxed),
             latency,
             device,

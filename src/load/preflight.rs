@@ -87,10 +87,17 @@ fn check_disk(plan: &Plan, cores: usize, found: &mut Preflight) {
     for phase in &plan.phases {
         let mut taken: Vec<(PathBuf, u64)> = Vec::new();
         for load in &phase.loads {
-            let Work::Disk(work) = &load.work else { continue };
-            let folder = work.directory.clone().unwrap_or_else(|| PathBuf::from("."));
-            let bytes =
-                work.file_size.saturating_mul(u64::from(load.workers.resolve(count(cores))));
+            let workers = u64::from(load.workers.resolve(count(cores)));
+            let (folder, each) = match &load.work {
+                Work::Disk(work) => (&work.directory, work.file_size),
+                Work::Files(work) => (
+                    &work.directory,
+                    work.file_size.max(explain::BLOCK_BYTES).saturating_mul(work.count),
+                ),
+                _ => continue,
+            };
+            let folder = folder.clone().unwrap_or_else(|| PathBuf::from("."));
+            let bytes = each.saturating_mul(workers);
             match taken.iter_mut().find(|(known, _)| *known == folder) {
                 Some((_, sum)) => *sum = sum.saturating_add(bytes),
                 None => taken.push((folder, bytes)),

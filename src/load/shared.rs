@@ -55,6 +55,14 @@ pub enum Stage {
     Verify = 11,
     /// Setting io_uring up.
     Uring = 12,
+    /// Opening a descriptor.
+    Open = 13,
+    /// Opening a connection.
+    Connect = 14,
+    /// Creating, looking up or removing a file.
+    File = 15,
+    /// Keeping away from a limit of the host.
+    HostLimit = 16,
 }
 
 impl Stage {
@@ -73,6 +81,10 @@ impl Stage {
             Self::Schedule => "taking its scheduling class",
             Self::Verify => "checking the content of a block",
             Self::Uring => "setting io_uring up",
+            Self::Open => "opening a descriptor",
+            Self::Connect => "opening a connection",
+            Self::File => "creating and removing files",
+            Self::HostLimit => "keeping away from a limit of the host",
             Self::Reserve => "keeping the host's memory reserve",
         }
     }
@@ -91,6 +103,10 @@ impl Stage {
             Self::Schedule,
             Self::Verify,
             Self::Uring,
+            Self::Open,
+            Self::Connect,
+            Self::File,
+            Self::HostLimit,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)
@@ -112,6 +128,8 @@ pub struct Slot {
     pub(super) bytes: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) resident: AtomicU64,
+    /// Things it holds that the kernel has a limit of.
+    pub(super) held: AtomicU64,
     /// CPU time of its own children that have ended, in nanoseconds.
     pub(super) children_ns: AtomicU64,
     /// Bytes the worker was asked to hold; written by the spawner.
@@ -142,6 +160,7 @@ impl Slot {
             &self.bytes,
             &self.errors,
             &self.resident,
+            &self.held,
             &self.children_ns,
             &self.target,
         ] {

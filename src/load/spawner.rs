@@ -29,6 +29,7 @@ use nix::{
 use super::{
     place,
     shared::{Shared, state},
+    traces::Traces,
     workers::{self, Context},
 };
 use crate::{
@@ -58,8 +59,13 @@ pub(super) const ALL_FORKED: u32 = 4;
 /// does not let go of.
 pub(super) const ALL_GONE: u32 = 5;
 
-/// How long a killed worker may take to go before it is reported as stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(5);
+/// How long a killed worker may take to go: giving back hundreds of GiB of
+/// memory takes seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// When killed workers are first looked at, and how long each must then have
+/// been seen in uninterruptible sleep to be reported as stuck: within 50 ms.
+const LOOK_AFTER: Duration = Duration::from_millis(30);
+const STUCK_FOR: Duration = Duration::from_millis(10);
 
 /// A message from the spawner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +112,10 @@ pub(super) struct Job<'a> {
     pub(super) cores: u32,
     /// Bytes of the host's memory that must stay available.
     pub(super) reserve: u64,
+    /// The program's process.
+    pub(super) owner: u32,
+    /// What must be removed when the workers are gone.
+    pub(super) traces: &'a Traces,
 }
 
 /// The spawner's whole life. Never returns.
@@ -113,7 +123,13 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     // A terminal's Ctrl-C is for the program, which then stops us in order.
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     let _ = prctl::set_name(c"stressor-spawn");
-    let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    // Whatever the workers fork is ours to bury when they are gone.
+    let _ = prctl::set_child_subreaper(true);
+    // The end of the socket tells that the program is gone. Where nothing
+    // needs to be cleared away, the kernel's own hand is surer.
+    if job.traces.is_none() {
+        let _ = prctl::set_pdeathsig(Signal::SIGKILL);
+    }
     if getppid() != parent {
         exit(0);
     }
@@ -229,6 +245,8 @@ impl Spawner<'_> {
             slot,
             number: one.number,
             workers: one.workers,
+            index: one.slot,
+            owner: self.job.owner,
             bytes: one.bytes,
             reserve: self.job.reserve,
             starts_seen: one.starts_seen,
@@ -245,42 +263,53 @@ impl Spawner<'_> {
     fn stop(&self, children: &mut HashMap<Pid, u32>) {
         self.kill_all(children);
         let stuck = u32::try_from(children.len()).unwrap_or(u32::MAX);
+        // Whoever is stuck is buried when the kernel lets go; its slot is free.
+        children.clear();
         self.tell(ALL_GONE, stuck, 0, 0);
+        self.job.traces.remove();
     }
 
+    /// Kill the workers, and wait until they and all they have forked are gone;
+    /// for those that are stuck in the kernel, only as long as it takes to see
+    /// that they are.
     fn kill_all(&self, children: &mut HashMap<Pid, u32>) {
         for pid in children.keys() {
             let _ = kill(*pid, Signal::SIGKILL);
         }
-        let deadline = Instant::now() + STUCK_AFTER;
-        while !children.is_empty() && Instant::now() < deadline {
-            if self.reap(children) == 0 {
-                std::thread::sleep(Duration::from_millis(1));
+        let begun = Instant::now();
+        let mut stuck_since = None;
+        while self.reap(children) && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+            if begun.elapsed() < LOOK_AFTER {
+                continue;
+            }
+            if children.is_empty() || !children.keys().all(|pid| is_stuck(*pid)) {
+                stuck_since = None;
+            } else if stuck_since.get_or_insert_with(Instant::now).elapsed() >= STUCK_FOR {
+                break;
             }
         }
     }
 
-    /// Take leave of children that ended; how many there were.
-    fn reap(&self, children: &mut HashMap<Pid, u32>) -> usize {
-        let mut count = 0;
+    /// Take leave of children that ended; whether any is left.
+    fn reap(&self, children: &mut HashMap<Pid, u32>) -> bool {
         loop {
             let (pid, code, signal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, code, 0),
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 0, signal as i32),
-                Ok(WaitStatus::StillAlive) => break,
+                Ok(WaitStatus::StillAlive) => return true,
                 Err(Errno::EINTR) | Ok(_) => continue,
-                Err(_) => break,
+                Err(_) => return false,
             };
-            count += 1;
             if let Some(slot) = children.remove(&pid) {
                 self.tell(ENDED, slot, code, signal);
             }
         }
-        count
     }
 
     fn leave(&self, children: &mut HashMap<Pid, u32>) -> ! {
         self.kill_all(children);
+        self.job.traces.remove();
         exit(0);
     }
 
@@ -290,6 +319,14 @@ impl Spawner<'_> {
         while send(self.socket.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL) == Err(Errno::EINTR) {
         }
     }
+}
+
+/// Whether a killed process sleeps in the kernel and cannot be woken.
+fn is_stuck(pid: Pid) -> bool {
+    Roots::default()
+        .proc_text(format!("{pid}/stat"))
+        .and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('D')))
+        .unwrap_or(false)
 }
 
 /// What sets one worker apart.

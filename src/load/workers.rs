@@ -2,7 +2,9 @@
 
 pub(super) mod cpu;
 pub(super) mod disk;
+mod files;
 mod fork;
+mod hold;
 pub(super) mod memory;
 mod switch;
 pub(super) mod sync;
@@ -39,6 +41,10 @@ pub(super) struct Context<'a> {
     pub(super) bytes: u64,
     /// Bytes of the host's memory that must stay available.
     pub(super) reserve: u64,
+    /// Number of this worker within the phase, from 0.
+    pub(super) index: u32,
+    /// The process that the run belongs to.
+    pub(super) owner: u32,
     /// Starts seen when the worker was made; work begins with the next.
     pub(super) starts_seen: u32,
 }
@@ -52,6 +58,8 @@ pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
         Work::Disk(work) => disk::run(work, context),
         Work::Switch { rate } => switch::run(*rate, context),
         Work::Fork { rate } => fork::run(*rate, context),
+        Work::Files(work) => files::run(work, context),
+        Work::Hold(work) => hold::run(*work, context),
     }
 }
 

@@ -30,6 +30,8 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
             (*rate, per_second(progress.operations), Unit::PerSecond)
         }
+        Work::Files(work) => (work.rate, per_second(progress.operations), Unit::PerSecond),
+        Work::Hold(work) => (Some(work.count as f64), progress.held as f64, Unit::Count),
         Work::Disk(work) => rated(work.rate, work.rate_bytes, progress, seconds),
     }
 }
@@ -144,6 +146,9 @@ pub(super) fn in_words(progress: &[Progress], loads: &[LoadPlan], took: Duration
             ),
             (Unit::Bytes, Some(requested)) => {
                 format!("{kind} {} of {}", show_bytes(achieved), show_bytes(requested))
+            }
+            (Unit::Count, Some(requested)) => {
+                format!("{kind} {} of {}", short_count(achieved), short_count(requested))
             }
             (Unit::PerSecond, Some(requested)) => {
                 format!("{kind} {} of {}/s", short_count(achieved), short_count(requested))

@@ -288,6 +288,14 @@ impl Table {
         number(&self.get(key)?.value)
     }
 
+    /// A checked integer that is not below 0.
+    fn count(&self, key: &str) -> Option<u64> {
+        match self.get(key)?.value {
+            Value::Integer(value) => u64::try_from(value).ok(),
+            _ => None,
+        }
+    }
+
     fn flag(&self, key: &str) -> Option<bool> {
         match self.get(key)?.value {
             Value::Flag(flag) => Some(flag),

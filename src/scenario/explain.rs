@@ -4,7 +4,7 @@ mod loads;
 
 pub use loads::load;
 
-use super::plan::{Amount, CpuMethod, Plan, Work};
+use super::plan::{Amount, CpuMethod, Held, Plan, Work};
 use crate::model::units::{show_bytes, show_duration, three_digits};
 
 /// What a machine offers, as far as a plan's worst case needs it.
@@ -27,7 +27,28 @@ pub struct WorstCase {
     pub memory: u64,
     /// Bytes of scratch files.
     pub disk: u64,
+    /// Descriptors that are kept open.
+    pub descriptors: u64,
+    /// Processes beside the workers.
+    pub processes: u64,
+    /// Connections that are kept.
+    pub sockets: u64,
 }
+
+impl Held {
+    /// Kernel memory that one costs at most, measured on Linux 6.18: a `struct
+    /// file`; a task with its stack and page tables; two sockets with theirs.
+    const fn bytes(self) -> u64 {
+        match self {
+            Self::Descriptors => 512,
+            Self::Processes => 96 << 10,
+            Self::Sockets => 8 << 10,
+        }
+    }
+}
+
+/// What a file takes at least.
+pub const BLOCK_BYTES: u64 = 4096;
 
 /// The worst case over all phases.
 pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
@@ -48,6 +69,21 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                     sum.memory = sum.memory.saturating_add(bytes(work.size, machine.available));
                 }
                 Work::Sync { .. } | Work::Switch { .. } | Work::Fork { .. } => (),
+                Work::Files(work) => {
+                    let file = work.file_size.max(BLOCK_BYTES);
+                    let files = file.saturating_mul(work.count).saturating_mul(workers.into());
+                    sum.disk = sum.disk.saturating_add(files);
+                }
+                Work::Hold(work) => {
+                    let all = work.count.saturating_mul(u64::from(workers));
+                    let held = match work.what {
+                        Held::Descriptors => &mut sum.descriptors,
+                        Held::Processes => &mut sum.processes,
+                        Held::Sockets => &mut sum.sockets,
+                    };
+                    *held = held.saturating_add(all);
+                    sum.memory = sum.memory.saturating_add(all.saturating_mul(work.what.bytes()));
+                }
                 Work::Disk(work) => {
                     let files = work.file_size.saturating_mul(u64::from(workers));
                     sum.disk = sum.disk.saturating_add(files);
@@ -63,6 +99,9 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
         worst.cpu_cores = worst.cpu_cores.max(sum.cpu_cores);
         worst.memory = worst.memory.max(sum.memory);
         worst.disk = worst.disk.max(sum.disk);
+        worst.descriptors = worst.descriptors.max(sum.descriptors);
+        worst.processes = worst.processes.max(sum.processes);
+        worst.sockets = worst.sockets.max(sum.sockets);
     }
     worst
 }
@@ -133,8 +172,18 @@ pub fn plan(plan: &Plan, machine: Machine) -> String {
 /// `worst case: 2 workers, 2 cores asked of 2, 0 B memory of 22 GiB available, 0 B scratch`.
 pub fn worst_case_line(plan: &Plan, machine: Machine) -> String {
     let worst = worst_case(plan, machine);
+    let mut more = String::new();
+    for (count, what) in [
+        (worst.descriptors, "descriptors"),
+        (worst.processes, "processes"),
+        (worst.sockets, "connections"),
+    ] {
+        if count > 0 {
+            more.push_str(&format!(", {count} {what}"));
+        }
+    }
     format!(
-        "worst case: {} workers, {} of {} cores, {} of {} available memory, {} of scratch files",
+        "worst case: {} workers, {} of {} cores, {} of {} available memory, {} of scratch files{more}",
         worst.workers,
         three_digits(worst.cpu_cores),
         machine.cores,

@@ -225,3 +225,114 @@ fn where_io_uring_is_forbidden_threads_take_its_place_and_the_run_says_so() {
     assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("seccomp"), "{}", outcome.stderr);
 }
+
+#[test]
+fn files_are_made_at_the_rate_asked_for_and_none_is_left() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let text = scenario(
+        "kind = \"files\"\nworkers = 2\ncount = 50\nfile_size = \"8K\"\nrate = 200\ndirectory = \"made\"",
+        3.0,
+    );
+    fs::create_dir(sandbox.path().join("made")).unwrap();
+    let verdict = sandbox.verdict(&text, &[]);
+    let done = &verdict["loads"][0];
+    assert!((390.0..=410.0).contains(&number(&done["achieved"])), "{done:#}");
+    assert_eq!(done["errors"], 0);
+    assert_eq!(fs::read_dir(sandbox.path().join("made")).unwrap().count(), 0);
+}
+
+/// The children of a process, by name.
+fn named(name: &str) -> usize {
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|stat| stat.contains(&format!("({name})")))
+        .count()
+}
+
+#[test]
+fn whoever_is_killed_no_file_and_no_process_stays() {
+    let _machine = machine();
+    for victim in ["program", "spawner", "both"] {
+        let sandbox = Sandbox::new();
+        let made = sandbox.path().join("made");
+        fs::create_dir(&made).unwrap();
+        let text = format!(
+            "{}[[phase.load]]\nkind = \"processes\"\ncount = 20\n",
+            scenario("kind = \"files\"\ncount = 100\ndirectory = \"made\"", 60.0)
+        );
+        let path = sandbox.write("s.toml", &text);
+        let arguments = ["run", path.to_str().unwrap(), "-q"];
+        let mut child = sandbox.stressor(&arguments).spawn().unwrap();
+        wait_for("the load", 20, || named("stressor-proces") >= 21);
+        wait_for("a file", 20, || fs::read_dir(&made).unwrap().count() == 1);
+        let spawner = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .find_map(|entry| {
+                let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+                let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.to_owned();
+                (stat.contains("(stressor-spawn)") && parent == child.id().to_string())
+                    .then(|| entry.file_name().to_str()?.parse::<i32>().ok())?
+            })
+            .expect("the spawner");
+        let kill = |pid: i32| {
+            nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(pid),
+                nix::sys::signal::Signal::SIGKILL,
+            )
+            .unwrap();
+        };
+        if victim != "program" {
+            kill(spawner);
+        }
+        if victim != "spawner" {
+            kill(i32::try_from(child.id()).unwrap());
+        }
+        child.wait().unwrap();
+        wait_for("the end of all processes", 10, || {
+            named("stressor-proces") + named("stressor-files") + named("stressor-spawn") == 0
+        });
+        if victim == "both" {
+            // Nobody was left to clear away; the next run does it.
+            let text = scenario("kind = \"files\"\ndirectory = \"made\"", 0.5);
+            sandbox.verdict(&text, &[]);
+        }
+        wait_for("the end of all files", 10, || fs::read_dir(&made).unwrap().count() == 0);
+    }
+}
+
+#[test]
+fn descriptors_processes_and_connections_are_taken_and_given_back() {
+    let _machine = machine();
+    for (kind, count) in [("descriptors", 500), ("processes", 40), ("sockets", 300)] {
+        let done = load(&format!("kind = \"{kind}\"\ncount = {count}\nrate = 1000"), 2.0);
+        assert!((number(&done["achieved"]) - f64::from(count)).abs() < 0.5, "{done:#}");
+        assert_eq!(done["unit"], "count", "{done:#}");
+        assert_eq!(done["errors"], 0, "{done:#}");
+        assert!(done["shortfall"].is_null(), "{done:#}");
+    }
+    assert_eq!(named("stressor-proces"), 0);
+}
+
+#[test]
+fn a_limit_of_the_process_is_met_counted_and_told() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let path = sandbox.write("s.toml", &scenario("kind = \"descriptors\"\ncount = 500", 2.0));
+    let mut command = std::process::Command::new("bash");
+    command
+        .args(["-c", "ulimit -n 200; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_stressor"), "run"])
+        .arg(&path)
+        .args(["--format", "json", "-q"])
+        .current_dir(sandbox.path());
+    let outcome = crate::support::Outcome::of(&command.output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let done = &verdict["loads"][0];
+    assert!((150.0..=200.0).contains(&number(&done["achieved"])), "{done:#}");
+    assert!(number(&done["errors"]) > 5.0, "{done:#}");
+    assert!(done["shortfall"].as_str().unwrap().contains("the kernel refused more"), "{done:#}");
+}

@@ -302,7 +302,7 @@ fn stream(
 }
 
 /// Hold still while the host has less than the reserve.
-fn wait_for_reserve(context: &Context<'_>) {
+pub(super) fn wait_for_reserve(context: &Context<'_>) {
     let roots = Roots::default();
     let short = || {
         roots

@@ -7,8 +7,8 @@ use super::super::{
     diagnostic::Diagnostic,
     keys::load_kind,
     plan::{
-        Amount, Bandwidth, CpuMethod, DiskWork, Engine, Fsync, Holding, IoClass, LoadPlan,
-        MemoryWork, Scheduler, Work, Workers,
+        Amount, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, Held, HoldWork, Holding,
+        IoClass, LoadPlan, MemoryWork, Scheduler, Work, Workers,
     },
     tree::{Node, Table, Value},
 };
@@ -25,6 +25,8 @@ pub(super) fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan
             Work::Sync { rate }
             | Work::Switch { rate }
             | Work::Fork { rate }
+            | Work::Files(FilesWork { rate, .. })
+            | Work::Hold(HoldWork { rate, .. })
             | Work::Disk(DiskWork { rate, .. }),
         ) => *rate = Some(value),
         ("depth", Work::Disk(work)) => work.depth = whole(value),
@@ -80,7 +82,18 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         "sync" => Work::Sync { rate: table.number("rate") },
         "switch" => Work::Switch { rate: table.number("rate") },
         "fork" => Work::Fork { rate: table.number("rate") },
-        _ => Work::Disk(disk(node, table, diagnostics)?),
+        "disk" => Work::Disk(disk(node, table, diagnostics)?),
+        "files" => Work::Files(FilesWork {
+            count: table.count("count").unwrap_or(1),
+            file_size: table.size("file_size").unwrap_or(0),
+            directory: table.path("directory"),
+            rate: table.number("rate"),
+        }),
+        kind => Work::Hold(HoldWork {
+            what: Held::ALL.into_iter().find(|held| held.name() == kind)?,
+            count: table.count("count")?,
+            rate: table.number("rate"),
+        }),
     };
     #[expect(clippy::cast_possible_truncation, reason = "checked: -20 to 19")]
     let nice = table.number("nice").map_or(0, |nice| nice as i32);

@@ -29,6 +29,25 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
             format!("{} worker{s}, {}", load.work.kind(), at_rate(*limit, None))
         }
         Work::Disk(work) => disk(work, s),
+        Work::Files(work) => {
+            let size = match work.file_size {
+                0 => String::new(),
+                bytes => format!(" of {}", show_bytes(bytes as f64)),
+            };
+            format!(
+                "files worker{s}: up to {} files{size} each, {}",
+                work.count,
+                at_rate(work.rate, None)
+            )
+        }
+        Work::Hold(work) => {
+            format!(
+                "{} worker{s}: {} each, {}",
+                work.what.name(),
+                work.count,
+                at_rate(work.rate, None)
+            )
+        }
     };
     let cores = if load.cores.is_empty() {
         String::new()

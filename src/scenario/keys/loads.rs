@@ -17,7 +17,18 @@ pub struct LoadKind {
 pub static LOAD_COMMON: &[Key] = &[
     must(
         "kind",
-        Kind::Choice(&["cpu", "memory", "sync", "disk", "switch", "fork"]),
+        Kind::Choice(&[
+            "cpu",
+            "memory",
+            "sync",
+            "disk",
+            "files",
+            "switch",
+            "fork",
+            "descriptors",
+            "processes",
+            "sockets",
+        ]),
         "What is loaded.",
     ),
     may(
@@ -40,6 +51,16 @@ pub static LOAD_COMMON: &[Key] = &[
         "io_class",
         Kind::Choice(&["best-effort", "idle", "realtime"]),
         "I/O scheduling class; realtime needs a privilege. Default: by the nice value, as the kernel does.",
+    ),
+];
+
+/// What is taken and kept.
+static HOLD: &[Key] = &[
+    must("count", Kind::Integer(1, 100_000_000), "How many each worker takes."),
+    may(
+        "rate",
+        Kind::Number(0.001, 1e9),
+        "How many per second each worker takes. Default: as fast as possible.",
     ),
 ];
 
@@ -183,6 +204,24 @@ pub static LOADS: &[LoadKind] = &[
         ],
     },
     LoadKind {
+        name: "files",
+        doc: "Creates, looks up and removes files in a folder of its own, which goes with the run: pressure on inodes and directories.",
+        keys: &[
+            may(
+                "count",
+                Kind::Integer(1, 100_000_000),
+                "Files that each worker has at once; beyond that, each new one takes the place of the oldest. Default 1.",
+            ),
+            may("file_size", Kind::Size(false), "Bytes written to each file. Default none."),
+            may("directory", Kind::Path, "Where the folder lives. Default: the current folder."),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Files per second for each worker. Default: as many as possible.",
+            ),
+        ],
+    },
+    LoadKind {
         name: "switch",
         doc: "Two threads a worker hand a byte back and forth: context switches.",
         keys: &[may(
@@ -199,6 +238,21 @@ pub static LOADS: &[LoadKind] = &[
             Kind::Number(0.001, 1e9),
             "Processes per second for each worker. Default: as many as possible.",
         )],
+    },
+    LoadKind {
+        name: "descriptors",
+        doc: "Opens file descriptors and keeps them: the limits of a process (ulimit -n) and of the host (fs.file-max).",
+        keys: HOLD,
+    },
+    LoadKind {
+        name: "processes",
+        doc: "Makes processes that sleep, and keeps them: the limits of a cgroup, of a user (ulimit -u) and of the host (kernel.pid_max).",
+        keys: HOLD,
+    },
+    LoadKind {
+        name: "sockets",
+        doc: "Opens TCP connections over loopback and keeps both ends: sockets, ports and their memory.",
+        keys: HOLD,
     },
 ];
 

@@ -31,6 +31,10 @@ pub enum Work {
         /// Processes per second for each worker.
         rate: Option<f64>,
     },
+    /// Create, look up and remove files.
+    Files(FilesWork),
+    /// Take things that the kernel has a limit of, and keep them.
+    Hold(HoldWork),
 }
 
 impl Work {
@@ -43,6 +47,8 @@ impl Work {
             Self::Disk(_) => "disk",
             Self::Switch { .. } => "switch",
             Self::Fork { .. } => "fork",
+            Self::Files(_) => "files",
+            Self::Hold(work) => work.what.name(),
         }
     }
 }
@@ -271,4 +277,53 @@ pub enum Fsync {
     End,
     /// After this many writes.
     Every(u64),
+}
+
+/// The work of a files worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilesWork {
+    /// Files that each worker has at once.
+    pub count: u64,
+    /// Bytes written to each.
+    pub file_size: u64,
+    /// Where they live; `None` is the current folder.
+    pub directory: Option<PathBuf>,
+    /// Files per second for each worker.
+    pub rate: Option<f64>,
+}
+
+/// The work of a worker that takes and keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HoldWork {
+    /// What is taken.
+    pub what: Held,
+    /// How many each worker takes.
+    pub count: u64,
+    /// How many per second each worker takes; `None` for as fast as possible.
+    pub rate: Option<f64>,
+}
+
+/// A thing that the kernel has a limit of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Open file descriptors.
+    Descriptors,
+    /// Processes that sleep.
+    Processes,
+    /// TCP connections over loopback, both ends.
+    Sockets,
+}
+
+impl Held {
+    /// All, in the order of the manual.
+    pub const ALL: [Self; 3] = [Self::Descriptors, Self::Processes, Self::Sockets];
+
+    /// The value of `kind`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Descriptors => "descriptors",
+            Self::Processes => "processes",
+            Self::Sockets => "sockets",
+        }
+    }
 }
