@@ -12,6 +12,7 @@
 //! with SIGKILL, which needs no good will. Nothing is lost by that: what a
 //! worker has done stands in shared memory after each operation.
 
+pub mod groups;
 pub mod hogs;
 pub mod loader;
 pub mod pacer;

@@ -106,6 +106,18 @@ impl Groups {
     }
 }
 
+/// The group this process is in, for one controller: `None` where there is no
+/// hierarchy that serves it.
+pub fn home(roots: &Roots, controller: &str) -> Option<Group> {
+    let memberships = roots.proc_text("self/cgroup")?;
+    let mounts = roots.proc_text("self/mountinfo")?;
+    let places = places(&memberships, &mounts);
+    // A controller is on one of both; version 1 names those that it has.
+    let one =
+        |version| places.iter().find(|place| place.version == version && place.serves(controller));
+    one(Version::V1).or_else(|| one(Version::V2))?.upwards().into_iter().next()
+}
+
 /// The memory limit of a group in bytes.
 pub fn memory_limit(group: &Group) -> Option<f64> {
     match group.version {

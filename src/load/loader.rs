@@ -51,6 +51,8 @@ pub enum Error {
 pub struct Exit {
     /// Worker number within the phase.
     pub worker: u32,
+    /// The memory limit of its load's own cgroup, in bytes.
+    pub limit: Option<u64>,
     /// Exit code, when it ended by itself.
     pub code: i32,
     /// Signal, when it was killed.
@@ -128,6 +130,8 @@ struct Worker {
     errors: u64,
     buckets: Vec<u64>,
     tallies: [u64; TALLIES],
+    /// The memory limit of its load's own cgroup.
+    limit: Option<u64>,
     /// Set for disk loads.
     device: Option<DeviceBytes>,
 }
@@ -305,6 +309,7 @@ impl Loader {
                 let (stage, errno) = slot.noted();
                 Some(Exit {
                     worker: message.slot,
+                    limit: worker.limit,
                     code: message.a,
                     signal: message.b,
                     stage,
@@ -445,6 +450,7 @@ fn new_workers(phase: &PhasePlan, cores: u32) -> Vec<Worker> {
                 errors: 0,
                 buckets: Vec::new(),
                 tallies: [0; TALLIES],
+                limit: load.cgroup.and_then(|limits| limits.memory),
                 device: matches!(load.work, Work::Disk(_)).then(DeviceBytes::default),
             })
         })

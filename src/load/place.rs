@@ -3,11 +3,18 @@
 
 #![expect(unsafe_code, reason = "nix has no call for these")]
 
-use super::{shared::Stage, workers::Failure};
+use super::{
+    groups::Made,
+    shared::Stage,
+    workers::{Failure, failure},
+};
 use crate::scenario::plan::{IoClass, LoadPlan, Scheduler};
 
 /// Settle the calling process, which has one thread, as its load wants it.
-pub(super) fn settle(load: &LoadPlan, number: u32) -> Result<(), Failure> {
+pub(super) fn settle(load: &LoadPlan, group: Option<&Made>, number: u32) -> Result<(), Failure> {
+    if let Some(group) = group {
+        group.enter().map_err(|error| failure(Stage::Group, &error))?;
+    }
     if load.nice != 0 {
         // SAFETY: sets the nice value of this process. Without the
         // privilege it stays, which the achieved load shows.
@@ -71,6 +78,5 @@ fn prefer_io(class: IoClass) -> Result<(), Failure> {
 }
 
 fn last(stage: Stage) -> Failure {
-    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
-    Failure { stage, errno }
+    failure(stage, &std::io::Error::last_os_error())
 }

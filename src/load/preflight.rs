@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 
 use crate::{
-    host::{Roots, cgroup::Groups, memory::Memory},
-    model::units::show_bytes,
+    host::{Roots, cgroup::Groups, effective_cores, memory::Memory},
+    model::units::{show_bytes, show_duration},
     scenario::{
         explain::{self, Machine},
-        plan::{DiskWork, Engine, Plan, Work},
+        plan::{DiskWork, Engine, LoadPlan, Plan, Work, Workers},
     },
 };
 
-use super::{scratch, workers::disk};
+use super::{groups, scratch, workers::disk};
 
 /// What the preflight found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,10 +29,14 @@ pub struct Preflight {
 pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -> Preflight {
     let mut found = Preflight::default();
     let groups = Groups::of_self(roots);
+    let usable = machine(roots, cores).cores;
     if let Some(memory) = Memory::read(roots, &groups) {
-        check_memory(plan, memory, cores.len(), &mut found);
+        check_memory(plan, memory, usable, &mut found);
     }
-    check_disk(plan, cores.len(), &mut found);
+    check_disk(plan, usable, &mut found);
+    check_counts(plan, roots, cores, &mut found);
+    check_duration(plan, &mut found);
+    check_groups(plan, roots, &mut found);
     check_cores(plan, cores, &mut found);
     check_uring(plan, &mut found);
     if unsafe_limits {
@@ -45,15 +49,62 @@ pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -
 /// What this machine offers to a plan.
 pub fn machine(roots: &Roots, cores: &[usize]) -> Machine {
     let available = Memory::read(roots, &Groups::of_self(roots)).map_or(0, Memory::available);
-    Machine { cores: count(cores.len()), available }
+    Machine { cores: effective_cores(roots, cores.len()).0, available }
 }
 
-fn count(cores: usize) -> u32 {
-    u32::try_from(cores).unwrap_or(u32::MAX)
+/// Say which limit the numbers of workers come from.
+fn check_counts(plan: &Plan, roots: &Roots, cores: &[usize], found: &mut Preflight) {
+    let by_cores = plan
+        .phases
+        .iter()
+        .flat_map(|phase| &phase.loads)
+        .any(|load| matches!(load.workers, Workers::PerCore(_)));
+    if let (true, (usable, Some(why))) = (by_cores, effective_cores(roots, cores.len())) {
+        found.notes.push(format!("`per-core` counts {usable}, by {why}"));
+    }
 }
 
-fn check_memory(plan: &Plan, memory: Memory, cores: usize, found: &mut Preflight) {
-    let machine = Machine { cores: count(cores), available: memory.available() };
+fn check_duration(plan: &Plan, found: &mut Preflight) {
+    if plan.duration() > plan.max_duration {
+        found.refusals.push(format!(
+            "the phases take {} together, and {} is the most: shorten them, or set `max_duration`",
+            show_duration(plan.duration()),
+            show_duration(plan.max_duration),
+        ));
+    }
+    let real_time = |load: &LoadPlan| load.scheduler.is_real_time();
+    let throttle = std::fs::read_to_string("/proc/sys/kernel/sched_rt_runtime_us");
+    if plan.phases.iter().flat_map(|phase| &phase.loads).any(real_time)
+        && throttle.is_ok_and(|text| text.trim() == "-1")
+    {
+        found.refusals.push(
+            "real-time workers would never give a core back, as kernel.sched_rt_runtime_us is -1: set it to 950000, use another `scheduler`, or pass --unsafe"
+                .to_owned(),
+        );
+    }
+}
+
+/// Make the cgroups once, to see that they can be had.
+fn check_groups(plan: &Plan, roots: &Roots, found: &mut Preflight) {
+    let mut seen = Vec::new();
+    for load in plan.phases.iter().flat_map(|phase| &phase.loads) {
+        let Some(limits) = load.cgroup else { continue };
+        let folder = groups::folder(load);
+        if seen.contains(&(limits, folder.clone())) {
+            continue;
+        }
+        match groups::make(roots, limits, &folder, &groups::name(std::process::id(), 0, 0)) {
+            Ok(made) => made.remove(),
+            Err(error) => found.refusals.push(format!(
+                "no cgroup can be made for a load: {error}; run as root, or in a group that is delegated to you"
+            )),
+        }
+        seen.push((limits, folder));
+    }
+}
+
+fn check_memory(plan: &Plan, memory: Memory, cores: u32, found: &mut Preflight) {
+    let machine = Machine { cores, available: memory.available() };
     let worst = explain::worst_case(plan, machine).memory;
     if worst == 0 {
         return;
@@ -82,12 +133,12 @@ fn check_memory(plan: &Plan, memory: Memory, cores: usize, found: &mut Preflight
     }
 }
 
-fn check_disk(plan: &Plan, cores: usize, found: &mut Preflight) {
+fn check_disk(plan: &Plan, cores: u32, found: &mut Preflight) {
     let mut folders: Vec<(PathBuf, u64)> = Vec::new();
     for phase in &plan.phases {
         let mut taken: Vec<(PathBuf, u64)> = Vec::new();
         for load in &phase.loads {
-            let workers = u64::from(load.workers.resolve(count(cores)));
+            let workers = u64::from(load.workers.resolve(cores));
             let (folder, each) = match &load.work {
                 Work::Disk(work) => (&work.directory, work.file_size),
                 Work::Files(work) => (

@@ -63,6 +63,8 @@ pub enum Stage {
     File = 15,
     /// Keeping away from a limit of the host.
     HostLimit = 16,
+    /// Entering its cgroup.
+    Group = 17,
 }
 
 impl Stage {
@@ -84,6 +86,7 @@ impl Stage {
             Self::Open => "opening a descriptor",
             Self::Connect => "opening a connection",
             Self::File => "creating and removing files",
+            Self::Group => "entering its cgroup",
             Self::HostLimit => "keeping away from a limit of the host",
             Self::Reserve => "keeping the host's memory reserve",
         }
@@ -107,6 +110,7 @@ impl Stage {
             Self::Connect,
             Self::File,
             Self::HostLimit,
+            Self::Group,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)

@@ -27,6 +27,7 @@ use nix::{
 };
 
 use super::{
+    groups::{self, Made},
     place,
     shared::{Shared, state},
     traces::Traces,
@@ -183,12 +184,19 @@ struct Spawner<'a> {
 }
 
 impl Spawner<'_> {
-    fn start(&self, phase: usize, children: &mut HashMap<Pid, u32>) {
-        let Some(phase) = self.job.phases.get(phase) else { return };
+    fn start(&self, index: usize, children: &mut HashMap<Pid, u32>) {
+        let Some(phase) = self.job.phases.get(index) else { return };
         let starts_seen = self.job.shared.starts();
         let available = available();
         let mut slot = 0;
-        for load in &phase.loads {
+        for (load_index, load) in phase.loads.iter().enumerate() {
+            // The preflight has seen that it can be made; where it cannot be
+            // any more, the workers fail to enter it and say so.
+            let group = load.cgroup.map(|limits| {
+                let name = groups::name(self.job.owner, index, load_index);
+                groups::make(&Roots::default(), limits, &groups::folder(load), &name)
+                    .unwrap_or_default()
+            });
             let workers = load.workers.resolve(self.job.cores);
             let bytes = match &load.work {
                 Work::Memory(work) => explain::bytes(work.size, available) / u64::from(workers),
@@ -198,7 +206,15 @@ impl Spawner<'_> {
                 if let Some(slot) = self.job.shared.slot(slot as usize) {
                     slot.target.store(bytes, Relaxed);
                 }
-                let one = OneWorker { load, slot, number, workers, bytes, starts_seen };
+                let one = OneWorker {
+                    load,
+                    group: group.as_ref(),
+                    slot,
+                    number,
+                    workers,
+                    bytes,
+                    starts_seen,
+                };
                 match self.fork(&one) {
                     Ok(child) => {
                         children.insert(child, slot);
@@ -251,7 +267,7 @@ impl Spawner<'_> {
             reserve: self.job.reserve,
             starts_seen: one.starts_seen,
         };
-        let failure = match place::settle(one.load, one.number) {
+        let failure = match place::settle(one.load, one.group, one.number) {
             Ok(()) => workers::run(one.load, &context),
             Err(failure) => failure,
         };
@@ -332,6 +348,8 @@ fn is_stuck(pid: Pid) -> bool {
 /// What sets one worker apart.
 struct OneWorker<'a> {
     load: &'a LoadPlan,
+    /// The cgroup to enter.
+    group: Option<&'a Made>,
     slot: u32,
     number: u32,
     workers: u32,

@@ -1,5 +1,5 @@
 //! What a load must leave a name for, and so could leave behind: the folders of
-//! `files` loads. The spawner removes them when its workers are gone, the
+//! `files` loads, and the loads' cgroups. The spawner removes them when its workers are gone, the
 //! program when the spawner was killed, and the next run when both were.
 
 use std::{
@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::scenario::plan::{PhasePlan, Work};
+use super::groups;
+use crate::{
+    host::Roots,
+    scenario::plan::{PhasePlan, Work},
+};
 
 /// How such a folder is called; the number of the program's process follows.
 const PREFIX: &str = ".stressor-files-";
@@ -22,6 +26,8 @@ pub(super) fn folder(directory: &Path, owner: u32) -> PathBuf {
 pub(super) struct Traces {
     owner: u32,
     directories: Vec<PathBuf>,
+    /// Cgroups in which ours are made.
+    parents: Vec<PathBuf>,
 }
 
 impl Traces {
@@ -38,12 +44,13 @@ impl Traces {
             .collect();
         directories.sort();
         directories.dedup();
-        Self { owner, directories }
+        let loads: Vec<_> = phases.iter().flat_map(|phase| phase.loads.clone()).collect();
+        Self { owner, directories, parents: groups::parents(&loads, &Roots::default()) }
     }
 
     /// Whether there is nothing that could stay behind.
     pub(super) fn is_none(&self) -> bool {
-        self.directories.is_empty()
+        self.directories.is_empty() && self.parents.is_empty()
     }
 
     /// Remove everything. The workers should be gone.
@@ -51,10 +58,25 @@ impl Traces {
         for directory in &self.directories {
             remove(&folder(directory, self.owner));
         }
+        self.groups(|owner| owner == self.owner);
+    }
+
+    /// Remove the cgroups of the runs that `whose` picks.
+    fn groups(&self, whose: impl Fn(u32) -> bool) {
+        for entry in self.parents.iter().flat_map(fs::read_dir).flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| {
+                name.strip_prefix(groups::PREFIX)?.split('-').next()?.parse().ok()
+            });
+            if owner.is_some_and(&whose) {
+                groups::remove(&entry.path());
+            }
+        }
     }
 
     /// Remove what runs left behind whose process is gone.
     pub(super) fn sweep(&self) {
+        self.groups(|owner| !Path::new("/proc").join(owner.to_string()).exists());
         for directory in &self.directories {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let name = entry.file_name();
@@ -95,8 +117,11 @@ mod tests {
         for folder in [&dead, &mine, &other] {
             fs::create_dir_all(folder.join("0")).unwrap();
         }
-        let traces =
-            Traces { owner: std::process::id(), directories: vec![directory.path().into()] };
+        let traces = Traces {
+            owner: std::process::id(),
+            directories: vec![directory.path().into()],
+            parents: Vec::new(),
+        };
         traces.sweep();
         assert!(!dead.exists() && mine.exists() && other.exists());
         traces.remove();

@@ -106,7 +106,7 @@ fn cpu_time() -> Duration {
 }
 
 /// A failure from an I/O error.
-fn failure(stage: Stage, error: &std::io::Error) -> Failure {
+pub(super) fn failure(stage: Stage, error: &std::io::Error) -> Failure {
     Failure { stage, errno: error.raw_os_error().unwrap_or(0) }
 }
 

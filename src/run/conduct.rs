@@ -17,7 +17,7 @@ use super::{
 use crate::{
     host::{Roots, cgroup::Groups, clock::Clock, memory::Memory},
     load::{
-        Loader, loader,
+        Loader, groups, loader,
         preflight::{self, Preflight},
     },
     model::{
@@ -109,7 +109,8 @@ pub fn conduct(
     for note in &manifest.notes {
         show(Update::Warning(note.clone()));
     }
-    let sampler = Sampler::new(options.roots.clone(), clock);
+    let sampler =
+        Sampler::new(options.roots.clone(), clock).watching(groups::watched(plan, &options.roots));
     let sampling = Sampling::start(sampler, plan.telemetry.interval);
     let scraping = nodes.source.map(|source| Scraping::start(source, manifest.start, clock));
     let mut conductor = Conductor {

@@ -33,7 +33,8 @@ impl Exits {
         let worker = format!("worker {}", exit.worker);
         match Signal::try_from(exit.signal) {
             Ok(Signal::SIGKILL) if self.one_more_kill() => {
-                let limit = match self.group.as_ref().and_then(memory_limit) {
+                let own = exit.limit.map(|bytes| bytes as f64);
+                let limit = match own.or_else(|| self.group.as_ref().and_then(memory_limit)) {
                     Some(limit) => format!("a {} limit of its cgroup", show_bytes(limit)),
                     None => "what the host has".to_owned(),
                 };
@@ -82,6 +83,7 @@ mod tests {
     fn exit(signal: Signal) -> Exit {
         Exit {
             worker: 3,
+            limit: None,
             code: 0,
             signal: signal as i32,
             stage: Stage::None,

@@ -57,6 +57,7 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
             .tables("threshold")
             .filter_map(|node| threshold(node, diagnostics))
             .collect(),
+        max_duration: table.duration("max_duration").unwrap_or(Duration::from_secs(24 * 60 * 60)),
         aborts: table.tables("abort").filter_map(|node| abort(node, diagnostics)).collect(),
     })
 }

@@ -78,6 +78,11 @@ const LONGEST_S: f64 = 366.0 * 86_400.0;
 pub static SCENARIO: &[Key] = &[
     must("name", Kind::Name, "The scenario's name."),
     may("description", Kind::Text, "The capacity question that the scenario answers."),
+    may(
+        "max_duration",
+        Kind::Duration(0.1, LONGEST_S),
+        "What all phases together may take; a longer scenario is refused before it starts. Default 24h.",
+    ),
     may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
     may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),
     must("phase", Kind::Tables(PHASE), "What happens, in order."),

@@ -26,6 +26,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Guards.
     pub aborts: Vec<Abort>,
+    /// What all phases together may take at most.
+    pub max_duration: Duration,
 }
 
 impl Plan {
@@ -106,8 +108,25 @@ pub struct LoadPlan {
     pub scheduler: Scheduler,
     /// Their I/O class; `None` for what follows from the nice value.
     pub io_class: Option<IoClass>,
+    /// The cgroup they are put into; `None` for the program's own.
+    pub cgroup: Option<GroupPlan>,
     /// What they do.
     pub work: Work,
+}
+
+/// Limits of a cgroup that the workers of one load share.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct GroupPlan {
+    /// Cores' worth of CPU time.
+    pub cpu: Option<f64>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Tasks.
+    pub processes: Option<u64>,
+    /// Bytes per second read from the disk of the load's folder.
+    pub read_bytes: Option<u64>,
+    /// Bytes per second written to the disk of the load's folder.
+    pub write_bytes: Option<u64>,
 }
 
 /// A scheduling class of the kernel.

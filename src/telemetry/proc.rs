@@ -22,6 +22,8 @@ type Values = Vec<(Key, f64)>;
 pub struct Sampler {
     roots: Roots,
     groups: Groups,
+    /// More groups to read while they exist.
+    more: Vec<Groups>,
     clock: Clock,
 }
 
@@ -29,7 +31,14 @@ impl Sampler {
     /// A sampler of the machine below `roots`.
     pub fn new(roots: Roots, clock: Clock) -> Self {
         let groups = Groups::of_self(&roots);
-        Self { roots, groups, clock }
+        Self { roots, groups, more: Vec::new(), clock }
+    }
+
+    /// Read these groups too, whenever they exist.
+    #[must_use]
+    pub fn watching(mut self, more: Vec<Groups>) -> Self {
+        self.more = more;
+        self
     }
 
     /// Read everything once.
@@ -42,7 +51,9 @@ impl Sampler {
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
         kernel::sample(roots, &mut values);
-        cgroup::sample(&self.groups, &mut values);
+        for groups in std::iter::once(&self.groups).chain(&self.more) {
+            cgroup::sample(groups, &mut values);
+        }
         Snapshot { t, values }
     }
 }

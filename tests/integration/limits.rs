@@ -121,6 +121,12 @@ fn a_cpu_quota_is_named_and_not_the_cpu() {
     let overall = &verdict["overall"];
     assert_eq!(overall["resource"], "cpu-quota", "{overall:#}");
     assert_eq!(overall["kind"], "saturated");
+    // Half a core is one worker a core, and the run says why.
+    let sandbox = Sandbox::new();
+    let by_cores = scenario("kind = \"cpu\"\nworkers = \"per-core\"", 1.0);
+    let (verdict, said) = verdict_inside(&group, &sandbox, &by_cores);
+    assert_eq!(verdict["loads"][0]["workers"], 1, "{:#}", verdict["loads"]);
+    assert!(said.contains("`per-core` counts 1, by the CPU quota"), "{said}");
 }
 
 /// A small file system, unmounted with the test.

@@ -336,3 +336,57 @@ fn a_limit_of_the_process_is_met_counted_and_told() {
     assert!(number(&done["errors"]) > 5.0, "{done:#}");
     assert!(done["shortfall"].as_str().unwrap().contains("the kernel refused more"), "{done:#}");
 }
+
+#[test]
+fn a_container_is_rehearsed_and_its_limits_are_named() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let text = format!(
+        "{}[phase.load.cgroup]\ncpu = 0.5\nprocesses = 10\n\
+         [[phase]]\nname = \"memory\"\nduration = \"5s\"\n[[phase.load]]\nkind = \"memory\"\n\
+         size = \"128M\"\ngrowth = \"32M\"\n[phase.load.cgroup]\nmemory = \"64M\"\n",
+        scenario("kind = \"cpu\"\nworkers = 2", 5.0)
+    );
+    let verdict = sandbox.verdict(&text, &[]);
+    let half = crate::support::phase(&verdict, "load");
+    assert_eq!(half["verdict"]["resource"], "cpu-quota", "{half:#}");
+    assert_eq!(half["verdict"]["device"], "load:cpu", "{half:#}");
+    // Two workers share half a core.
+    let achieved = number(&verdict["loads"][0]["achieved"]);
+    assert!((0.22..=0.28).contains(&achieved), "{:#}", verdict["loads"][0]);
+    let little = crate::support::phase(&verdict, "memory");
+    assert_eq!(little["verdict"]["resource"], "memory-limit", "{little:#}");
+    let events = fs::read_to_string(sandbox.reports("run-1").join("events.jsonl")).unwrap();
+    assert!(events.contains("of a 64 MiB limit of its cgroup"), "{events}");
+    // No group is left.
+    let left = std::process::Command::new("find")
+        .args(["/sys/fs/cgroup", "-maxdepth", "4", "-name", "stressor-run-*"])
+        .output()
+        .unwrap();
+    assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
+}
+
+#[test]
+fn reads_and_writes_are_limited_by_a_cgroup() {
+    let _machine = machine();
+    let folder = std::env::current_dir().unwrap();
+    let done = load(
+        &format!(
+            "kind = \"disk\"\ndirect = true\nfile_size = \"16M\"\ndirectory = {:?}\n\
+             [phase.load.cgroup]\nwrite_bytes = \"8M\"",
+            folder.display().to_string()
+        ),
+        4.0,
+    );
+    let rate = number(&done["achieved"]) / f64::from(8 << 20);
+    assert!((0.7..=1.4).contains(&rate), "{done:#}");
+}
+
+#[test]
+fn what_is_too_long_is_refused() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.write("s.toml", &scenario("kind = \"cpu\"", 200_000.0));
+    let outcome = sandbox.run(&["run", path.to_str().unwrap(), "--dry-run"]);
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("max_duration"), "{}", outcome.stderr);
+}

@@ -7,8 +7,8 @@ use super::super::{
     diagnostic::Diagnostic,
     keys::load_kind,
     plan::{
-        Amount, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, Held, HoldWork, Holding,
-        IoClass, LoadPlan, MemoryWork, Scheduler, Work, Workers,
+        Amount, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, GroupPlan, Held,
+        HoldWork, Holding, IoClass, LoadPlan, MemoryWork, Scheduler, Work, Workers,
     },
     tree::{Node, Table, Value},
 };
@@ -109,6 +109,13 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         nice,
         scheduler: scheduler.unwrap_or_default(),
         io_class,
+        cgroup: table.get("cgroup").and_then(Node::table).map(|limits| GroupPlan {
+            cpu: limits.number("cpu"),
+            memory: limits.size("memory"),
+            processes: limits.count("processes"),
+            read_bytes: limits.size("read_bytes"),
+            write_bytes: limits.size("write_bytes"),
+        }),
         work,
     })
 }

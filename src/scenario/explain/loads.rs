@@ -2,7 +2,8 @@
 
 use super::{
     super::plan::{
-        Amount, DiskWork, Engine, Fsync, Holding, LoadPlan, MemoryWork, Scheduler, Work, Workers,
+        Amount, DiskWork, Engine, Fsync, GroupPlan, Holding, LoadPlan, MemoryWork, Scheduler, Work,
+        Workers,
     },
     Machine,
 };
@@ -62,7 +63,26 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
     };
     let io =
         load.io_class.map_or_else(String::new, |class| format!(", I/O class {}", class.name()));
-    format!("{workers} {what}{cores}{nice}{scheduler}{io}")
+    let cgroup = load.cgroup.map_or_else(String::new, cgroup);
+    format!("{workers} {what}{cores}{nice}{scheduler}{io}{cgroup}")
+}
+
+fn cgroup(limits: GroupPlan) -> String {
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| show_bytes(bytes as f64));
+    let limits: Vec<String> = [
+        limits.cpu.map(|cores| format!("{} cores", three_digits(cores))),
+        bytes(limits.memory).map(|bytes| format!("{bytes} of memory")),
+        limits.processes.map(|tasks| format!("{tasks} tasks")),
+        bytes(limits.read_bytes).map(|bytes| format!("{bytes}/s read")),
+        bytes(limits.write_bytes).map(|bytes| format!("{bytes}/s written")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if limits.is_empty() {
+        return ", in a cgroup of their own".to_owned();
+    }
+    format!(", in a cgroup limited to {}", limits.join(", "))
 }
 
 /// `as fast as possible`, `50/s each`, `10 MiB/s each`.

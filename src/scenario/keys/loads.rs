@@ -52,6 +52,11 @@ pub static LOAD_COMMON: &[Key] = &[
         Kind::Choice(&["best-effort", "idle", "realtime"]),
         "I/O scheduling class; realtime needs a privilege. Default: by the nice value, as the kernel does.",
     ),
+    may(
+        "cgroup",
+        Kind::Table(CGROUP),
+        "Put the workers of this load into a cgroup of their own (version 2, or 1 where that is what there is) with these limits, so that a container can be rehearsed. Needs root or a delegated group.",
+    ),
 ];
 
 /// What is taken and kept.
@@ -70,6 +75,23 @@ const RATE_BYTES: Key = may(
     Kind::Size(false),
     "Bytes per second for each worker, such as \"100M\". Default: as many as possible.",
 );
+
+/// Limits of a load's cgroup.
+static CGROUP: &[Key] = &[
+    may("cpu", Kind::Number(0.01, 1024.0), "Cores' worth of CPU time, such as 0.5."),
+    may("memory", Kind::Size(false), "Bytes of memory, page cache included."),
+    may("processes", Kind::Integer(1, 4_194_304), "Tasks."),
+    may(
+        "read_bytes",
+        Kind::Size(false),
+        "Bytes per second read from the disk on which the load's `directory` lies.",
+    ),
+    may(
+        "write_bytes",
+        Kind::Size(false),
+        "Bytes per second written to the disk on which the load's `directory` lies.",
+    ),
+];
 
 /// All kinds of load.
 pub static LOADS: &[LoadKind] = &[
