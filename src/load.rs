@@ -23,6 +23,7 @@ mod buckets;
 mod place;
 mod scratch;
 mod spawner;
+pub mod targets;
 mod traces;
 mod workers;
 

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-use super::{groups, scratch, workers::disk};
+use super::{groups, scratch, targets, workers::disk};
 
 /// What the preflight found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,10 +39,13 @@ pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -
     check_groups(plan, roots, &mut found);
     check_cores(plan, cores, &mut found);
     check_uring(plan, &mut found);
+    // Harm to others is no matter of this host's limits.
+    let elsewhere = targets::resolve(plan).err().unwrap_or_default();
     if unsafe_limits {
         let refusals = std::mem::take(&mut found.refusals);
         found.notes.extend(refusals.into_iter().map(|text| format!("--unsafe: {text}")));
     }
+    found.refusals.extend(elsewhere);
     found
 }
 

@@ -65,6 +65,8 @@ pub enum Stage {
     HostLimit = 16,
     /// Entering its cgroup.
     Group = 17,
+    /// Sending, or awaiting an answer.
+    Send = 18,
 }
 
 impl Stage {
@@ -86,6 +88,7 @@ impl Stage {
             Self::Open => "opening a descriptor",
             Self::Connect => "opening a connection",
             Self::File => "creating and removing files",
+            Self::Send => "sending",
             Self::Group => "entering its cgroup",
             Self::HostLimit => "keeping away from a limit of the host",
             Self::Reserve => "keeping the host's memory reserve",
@@ -111,6 +114,7 @@ impl Stage {
             Self::File,
             Self::HostLimit,
             Self::Group,
+            Self::Send,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)

@@ -6,6 +6,7 @@ mod files;
 mod fork;
 mod hold;
 pub(super) mod memory;
+mod net;
 mod switch;
 pub(super) mod sync;
 
@@ -58,6 +59,7 @@ pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
         Work::Disk(work) => disk::run(work, context),
         Work::Switch { rate } => switch::run(*rate, context),
         Work::Fork { rate } => fork::run(*rate, context),
+        Work::Net(work) => net::run(work, context),
         Work::Files(work) => files::run(work, context),
         Work::Hold(work) => hold::run(*work, context),
     }

@@ -19,6 +19,7 @@ use crate::{
     load::{
         Loader, groups, loader,
         preflight::{self, Preflight},
+        targets,
     },
     model::{
         run::{Manifest, RUN_SCHEMA, State},
@@ -91,6 +92,7 @@ pub fn conduct(
     if !found.refusals.is_empty() {
         return Err(Error::Refused(found.refusals));
     }
+    let plan = &targets::resolve(plan).map_err(Error::Refused)?;
     let machine = preflight::machine(&options.roots, &cores);
     let reserve = reserve(options);
     // Before anything makes a thread: see `Loader::new`.

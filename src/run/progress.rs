@@ -11,7 +11,7 @@ use crate::{
         units::{Unit, short_count, show_bytes, three_digits},
     },
     run::guards::Reading,
-    scenario::plan::{LoadPlan, Work},
+    scenario::plan::{LoadPlan, Pattern, Work},
 };
 
 /// What the scenario asks of a worker and what it did, in one unit.
@@ -30,6 +30,13 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
             (*rate, per_second(progress.operations), Unit::PerSecond)
         }
+        Work::Net(work) if work.pattern == Pattern::Stream && work.rate.is_none() => {
+            rated(None, work.rate_bytes, progress, seconds)
+        }
+        Work::Net(work) => match work.rate_bytes {
+            Some(_) => rated(None, work.rate_bytes, progress, seconds),
+            None => (work.rate, per_second(progress.operations), Unit::PerSecond),
+        },
         Work::Files(work) => (work.rate, per_second(progress.operations), Unit::PerSecond),
         Work::Hold(work) => (Some(work.count as f64), progress.held as f64, Unit::Count),
         Work::Disk(work) => rated(work.rate, work.rate_bytes, progress, seconds),

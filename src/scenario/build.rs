@@ -57,6 +57,7 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
             .tables("threshold")
             .filter_map(|node| threshold(node, diagnostics))
             .collect(),
+        allow_targets: table.texts("allow_targets"),
         max_duration: table.duration("max_duration").unwrap_or(Duration::from_secs(24 * 60 * 60)),
         aborts: table.tables("abort").filter_map(|node| abort(node, diagnostics)).collect(),
     })
@@ -275,6 +276,15 @@ impl Node {
 impl Table {
     fn text(&self, key: &str) -> Option<String> {
         self.get(key)?.text().map(str::to_owned)
+    }
+
+    fn texts(&self, key: &str) -> Vec<String> {
+        match self.get(key).map(|node| &node.value) {
+            Some(Value::List(items)) => {
+                items.iter().filter_map(|item| item.text().map(str::to_owned)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

@@ -144,6 +144,23 @@ fn check_value(node: &Node, key: &Key, diagnostics: &mut Vec<Diagnostic>) {
                     .allowed("at least one number"));
             }
         }
+        (Kind::Address, Value::Text(text)) => {
+            if super::plan::Target::parse(text).is_none() {
+                say(Diagnostic::new(at(), format!("`{name}` does not understand {text:?}"))
+                    .allowed("host:port, such as 127.0.0.1:5201 or [::1]:5201"));
+            }
+        }
+        (Kind::Texts, Value::List(items)) => {
+            for item in items {
+                if !matches!(item.value, Value::Text(_)) {
+                    say(Diagnostic::new(
+                        item.span.clone(),
+                        format!("`{name}` holds something that is no string"),
+                    )
+                    .allowed("strings"));
+                }
+            }
+        }
         (Kind::Signal, Value::Text(text)) => {
             let names = catalogue::names();
             if !names.contains(&text.as_str()) {
@@ -329,6 +346,8 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Choice(_) => "one of its words, in quotes",
         Kind::Workers => "a number, \"per-core\", or \"2x-cores\"",
         Kind::Cores => "a list of core numbers, such as [0, 1]",
+        Kind::Address => "host:port, in quotes",
+        Kind::Texts => "a list of strings, such as [\"a\", \"b\"]",
         Kind::Numbers => "a list of numbers, such as [1, 2, 4]",
         Kind::Signal => "a signal's name, in quotes",
         Kind::Pattern => "a regular expression, in quotes",

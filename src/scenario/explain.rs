@@ -69,6 +69,9 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                     sum.memory = sum.memory.saturating_add(bytes(work.size, machine.available));
                 }
                 Work::Sync { .. } | Work::Switch { .. } | Work::Fork { .. } => (),
+                Work::Net(work) => {
+                    sum.memory = sum.memory.saturating_add(work.message * u64::from(workers) * 2);
+                }
                 Work::Files(work) => {
                     let file = work.file_size.max(BLOCK_BYTES);
                     let files = file.saturating_mul(work.count).saturating_mul(workers.into());
@@ -165,8 +168,22 @@ pub fn plan(plan: &Plan, machine: Machine) -> String {
             show_duration(abort.hold)
         ));
     }
+    lines.extend(targets_line(plan));
     lines.push(worst_case_line(plan, machine));
     lines.join("\n")
+}
+
+/// `loads over the network: 10.0.0.12:5201`, if there is any.
+pub fn targets_line(plan: &Plan) -> Option<String> {
+    let mut targets: Vec<String> = plan
+        .phases
+        .iter()
+        .flat_map(|phase| &phase.loads)
+        .filter_map(|load| load.work.target().map(ToString::to_string))
+        .collect();
+    targets.sort();
+    targets.dedup();
+    (!targets.is_empty()).then(|| format!("loads over the network: {}", targets.join(", ")))
 }
 
 /// `worst case: 2 workers, 2 cores asked of 2, 0 B memory of 22 GiB available, 0 B scratch`.

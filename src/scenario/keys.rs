@@ -38,6 +38,10 @@ pub enum Kind {
     Stat,
     /// An http or https address without a password in it.
     Url,
+    /// `host:port`, an IPv6 host in brackets.
+    Address,
+    /// A list of strings.
+    Texts,
     /// A path to a file or folder.
     Path,
     /// `never`, `end`, or every N operations.
@@ -82,6 +86,11 @@ pub static SCENARIO: &[Key] = &[
         "max_duration",
         Kind::Duration(0.1, LONGEST_S),
         "What all phases together may take; a longer scenario is refused before it starts. Default 24h.",
+    ),
+    may(
+        "allow_targets",
+        Kind::Texts,
+        "Hosts outside this machine that may be loaded over the network: names, addresses, or networks such as 10.0.0.0/8. Default: none.",
     ),
     may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
     may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),

@@ -26,6 +26,8 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// Guards.
     pub aborts: Vec<Abort>,
+    /// Hosts and networks outside this machine that may be loaded.
+    pub allow_targets: Vec<String>,
     /// What all phases together may take at most.
     pub max_duration: Duration,
 }

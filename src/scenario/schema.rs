@@ -59,6 +59,8 @@ fn value(kind: Kind) -> Value {
         Kind::Cores => {
             json!({"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 1023}, "minItems": 1})
         }
+        Kind::Address => json!({"type": "string", "pattern": "^.+:[0-9]{1,5}$"}),
+        Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Numbers => {
             json!({"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1})
         }

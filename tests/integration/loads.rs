@@ -390,3 +390,66 @@ fn what_is_too_long_is_refused() {
     assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("max_duration"), "{}", outcome.stderr);
 }
+
+#[test]
+fn the_network_is_loaded_in_every_pattern() {
+    let _machine = machine();
+    for (pattern, least) in [
+        ("", 1000.0),
+        ("pattern = \"request\"", 1000.0),
+        ("pattern = \"connect\"", 300.0),
+        ("protocol = \"udp\"", 1000.0),
+        ("protocol = \"udp\"\npattern = \"request\"\nmessage = 1000", 1000.0),
+    ] {
+        let done = load(&format!("kind = \"net\"\n{pattern}"), 1.0);
+        assert!(number(&done["operations_per_s"]) > least, "{pattern}: {done:#}");
+        assert_eq!(done["errors"], 0, "{pattern}: {done:#}");
+        if !pattern.contains("connect") {
+            assert!(number(&done["counts"]["received"]) > 100.0, "{pattern}: {done:#}");
+        }
+    }
+    let done = load("kind = \"net\"\nprotocol = \"udp\"\nrate_bytes = \"2M\"", 2.0);
+    assert!((0.95..=1.05).contains(&(number(&done["achieved"]) / f64::from(2 << 20))), "{done:#}");
+}
+
+#[test]
+fn a_sink_serves_another_run() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let port = crate::support::free_port();
+    let sink = scenario(&format!("kind = \"net\"\nlisten = \"127.0.0.1:{port}\""), 6.0)
+        .replace("3s", "500ms");
+    let path = sandbox.write("sink.toml", &sink);
+    let mut child =
+        sandbox.stressor(&["run", path.to_str().unwrap(), "-q"]).spawn().expect("it starts");
+    crate::support::wait_for_port(port);
+    let done = load(&format!("kind = \"net\"\ntarget = \"127.0.0.1:{port}\""), 1.5);
+    assert!(number(&done["bytes_per_s"]) > 50e6, "{done:#}");
+    assert_eq!(done["counts"], Value::Null, "the other run's sink received it: {done:#}");
+    assert!(child.wait().unwrap().success());
+    let verdict = fs::read_to_string(sandbox.reports("run-1").join("verdict.json")).unwrap();
+    let verdict: Value = serde_json::from_str(&verdict).unwrap();
+    assert!(number(&verdict["loads"][0]["counts"]["received"]) > 100.0, "{verdict:#}");
+}
+
+#[test]
+fn a_target_outside_this_machine_is_refused_unless_the_scenario_names_it() {
+    let sandbox = Sandbox::new();
+    // An address for documentation (RFC 5737), which nobody has; the dry run
+    // sends nothing.
+    let text = scenario("kind = \"net\"\ntarget = \"192.0.2.1:9\"", 1.0);
+    let run = |text: &str, more: &[&str]| {
+        let path = sandbox.write("s.toml", text);
+        let mut arguments = vec!["run", path.to_str().unwrap(), "--dry-run"];
+        arguments.extend(more);
+        sandbox.run(&arguments)
+    };
+    for more in [&[][..], &["--unsafe"]] {
+        let outcome = run(&text, more);
+        assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("allow_targets = [\"192.0.2.1\"]"), "{}", outcome.stderr);
+    }
+    let outcome = run(&format!("allow_targets = [\"192.0.2.0/24\"]\n{text}"), &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("192.0.2.1:9"), "{}", outcome.stdout);
+}

@@ -8,7 +8,8 @@ use super::super::{
     keys::load_kind,
     plan::{
         Amount, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, GroupPlan, Held,
-        HoldWork, Holding, IoClass, LoadPlan, MemoryWork, Scheduler, Work, Workers,
+        HoldWork, Holding, IoClass, LoadPlan, MemoryWork, NetWork, Pattern, Scheduler, Target,
+        Work, Workers,
     },
     tree::{Node, Table, Value},
 };
@@ -26,6 +27,7 @@ pub(super) fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan
             | Work::Switch { rate }
             | Work::Fork { rate }
             | Work::Files(FilesWork { rate, .. })
+            | Work::Net(NetWork { rate, .. })
             | Work::Hold(HoldWork { rate, .. })
             | Work::Disk(DiskWork { rate, .. }),
         ) => *rate = Some(value),
@@ -83,6 +85,7 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         "switch" => Work::Switch { rate: table.number("rate") },
         "fork" => Work::Fork { rate: table.number("rate") },
         "disk" => Work::Disk(disk(node, table, diagnostics)?),
+        "net" => Work::Net(net(node, table, diagnostics)),
         "files" => Work::Files(FilesWork {
             count: table.count("count").unwrap_or(1),
             file_size: table.size("file_size").unwrap_or(0),
@@ -261,6 +264,50 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
             .unwrap_or(Engine::Auto),
         verify,
     })
+}
+
+fn net(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> NetWork {
+    let udp = table.text("protocol").as_deref() == Some("udp");
+    let pattern = table
+        .text("pattern")
+        .and_then(|text| Pattern::ALL.into_iter().find(|pattern| pattern.name() == text))
+        .unwrap_or(Pattern::Stream);
+    if udp && pattern == Pattern::Connect {
+        diagnostics.push(
+            Diagnostic::new(span(node, table, "pattern"), "UDP makes no connections")
+                .hint("leave `protocol` out, or use another pattern"),
+        );
+    }
+    exclude(table, "rate", &["rate_bytes"], diagnostics);
+    exclude(
+        table,
+        "listen",
+        &["target", "pattern", "message", "time_wait", "rate", "rate_bytes"],
+        diagnostics,
+    );
+    let message = table.size("message").unwrap_or(match (pattern, udp) {
+        (Pattern::Stream, false) => 128 << 10,
+        (Pattern::Stream, true) => 1472,
+        _ => 64,
+    });
+    let most = if udp { 65_507 } else { 16 << 20 };
+    if message > most {
+        diagnostics.push(
+            Diagnostic::new(span(node, table, "message"), "`message` is too large")
+                .allowed(format!("1 to {most} bytes")),
+        );
+    }
+    let address = |key: &str| table.text(key).and_then(|text| Target::parse(&text));
+    NetWork {
+        udp,
+        pattern,
+        message,
+        target: address("target"),
+        listen: address("listen"),
+        time_wait: table.flag("time_wait").unwrap_or(false),
+        rate: table.number("rate"),
+        rate_bytes: table.size("rate_bytes"),
+    }
 }
 
 fn amount(node: &Node) -> Option<Amount> {

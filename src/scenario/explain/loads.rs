@@ -2,8 +2,8 @@
 
 use super::{
     super::plan::{
-        Amount, DiskWork, Engine, Fsync, GroupPlan, Holding, LoadPlan, MemoryWork, Scheduler, Work,
-        Workers,
+        Amount, DiskWork, Engine, Fsync, GroupPlan, Holding, LoadPlan, MemoryWork, NetWork,
+        Pattern, Scheduler, Work, Workers,
     },
     Machine,
 };
@@ -30,6 +30,7 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
             format!("{} worker{s}, {}", load.work.kind(), at_rate(*limit, None))
         }
         Work::Disk(work) => disk(work, s),
+        Work::Net(work) => net(work, s),
         Work::Files(work) => {
             let size = match work.file_size {
                 0 => String::new(),
@@ -122,6 +123,24 @@ fn disk(work: &DiskWork, s: &str) -> String {
         show_bytes(work.file_size as f64),
         at_rate(work.rate, work.rate_bytes),
     )
+}
+
+fn net(work: &NetWork, s: &str) -> String {
+    let protocol = if work.udp { "UDP" } else { "TCP" };
+    if let Some(listen) = &work.listen {
+        return format!("net worker{s}: a {protocol} sink at {listen}");
+    }
+    let target = match &work.target {
+        Some(target) => format!("to {target}"),
+        None => "to a sink of their own".to_owned(),
+    };
+    let message = show_bytes(work.message as f64);
+    let what = match work.pattern {
+        Pattern::Stream => format!("a {protocol} stream in pieces of {message}"),
+        Pattern::Request => format!("{protocol} requests of {message}"),
+        Pattern::Connect => "TCP connections made and closed".to_owned(),
+    };
+    format!("net worker{s}: {what}, {target}, {}", at_rate(work.rate, work.rate_bytes))
 }
 
 fn memory(work: &MemoryWork, s: &str) -> String {

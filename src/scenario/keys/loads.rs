@@ -23,6 +23,7 @@ pub static LOAD_COMMON: &[Key] = &[
             "sync",
             "disk",
             "files",
+            "net",
             "switch",
             "fork",
             "descriptors",
@@ -241,6 +242,44 @@ pub static LOADS: &[LoadKind] = &[
                 Kind::Number(0.001, 1e9),
                 "Files per second for each worker. Default: as many as possible.",
             ),
+        ],
+    },
+    LoadKind {
+        name: "net",
+        doc: "Sends over TCP or UDP: streams, requests with answers, or connections made and closed; to a sink of its own on loopback, or to one elsewhere.",
+        keys: &[
+            may("protocol", Kind::Choice(&["tcp", "udp"]), "Default tcp."),
+            may(
+                "pattern",
+                Kind::Choice(&["stream", "request", "connect"]),
+                "`stream` sends as fast as it can, `request` waits for the answer to each message, `connect` makes a TCP connection and closes it. Default stream.",
+            ),
+            may(
+                "message",
+                Kind::Size(false),
+                "Bytes of one write, datagram or request. Default 128K for a TCP stream, 1472 for a UDP stream, 64 for requests.",
+            ),
+            may(
+                "target",
+                Kind::Address,
+                "Where to send to: a `net` load with `listen` on another node. Outside loopback it must stand in `allow_targets`. Default: a sink of the worker's own on loopback.",
+            ),
+            may(
+                "listen",
+                Kind::Address,
+                "Be the sink for others at this address, and send nothing.",
+            ),
+            may(
+                "time_wait",
+                Kind::Flag,
+                "Close connections in the ordinary way, after which a port waits for 60 s (true), or by a reset (false, the default): the first uses up the host's ports.",
+            ),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Messages or connections per second for each worker. Default: as many as possible.",
+            ),
+            RATE_BYTES,
         ],
     },
     LoadKind {

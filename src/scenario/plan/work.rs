@@ -1,6 +1,6 @@
 //! What the workers of each kind do.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What the workers of a load do.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,8 @@ pub enum Work {
         /// Processes per second for each worker.
         rate: Option<f64>,
     },
+    /// Send over the network.
+    Net(NetWork),
     /// Create, look up and remove files.
     Files(FilesWork),
     /// Take things that the kernel has a limit of, and keep them.
@@ -47,6 +49,7 @@ impl Work {
             Self::Disk(_) => "disk",
             Self::Switch { .. } => "switch",
             Self::Fork { .. } => "fork",
+            Self::Net(_) => "net",
             Self::Files(_) => "files",
             Self::Hold(work) => work.what.name(),
         }
@@ -56,7 +59,26 @@ impl Work {
 impl Work {
     /// Names of what the kind counts beside operations; at most eight.
     pub const fn tallies(&self) -> &'static [&'static str] {
-        &[]
+        match self {
+            Self::Net(_) => &["received"],
+            _ => &[],
+        }
+    }
+
+    /// Where it sends to, if that is not a sink of its own.
+    pub const fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Net(work) => work.target.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be filled in.
+    pub const fn target_mut(&mut self) -> Option<&mut Target> {
+        match self {
+            Self::Net(work) => work.target.as_mut(),
+            _ => None,
+        }
     }
 }
 
@@ -324,6 +346,109 @@ impl Held {
             Self::Descriptors => "descriptors",
             Self::Processes => "processes",
             Self::Sockets => "sockets",
+        }
+    }
+}
+
+/// A host and port, with the addresses that they stand for once these have
+/// been looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What the host resolves to; empty before the preflight.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Target {
+    /// Read `host:port`; an IPv6 address stands in brackets.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?,
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        let port = port.parse().ok()?;
+        (!host.is_empty()).then(|| Self { host: host.to_owned(), port, addresses: Vec::new() })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The work of a net worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetWork {
+    /// Over UDP, or else TCP.
+    pub udp: bool,
+    /// What is sent and awaited.
+    pub pattern: Pattern,
+    /// Bytes of one write, datagram or request.
+    pub message: u64,
+    /// Where to; `None` for a sink of its own.
+    pub target: Option<Target>,
+    /// Be a sink at this address.
+    pub listen: Option<Target>,
+    /// Close in the ordinary way, which leaves a port waiting.
+    pub time_wait: bool,
+    /// Messages or connections per second for each worker.
+    pub rate: Option<f64>,
+    /// Bytes per second for each worker.
+    pub rate_bytes: Option<u64>,
+}
+
+/// What goes over the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// Bytes in one direction.
+    Stream,
+    /// A message, and the same one back.
+    Request,
+    /// Connections.
+    Connect,
+}
+
+impl Pattern {
+    /// All, in the order of the manual.
+    pub const ALL: [Self; 3] = [Self::Stream, Self::Request, Self::Connect];
+
+    /// The key's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Request => "request",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_host_and_a_port() {
+        for (text, host, port) in [
+            ("127.0.0.1:80", "127.0.0.1", 80),
+            ("[::1]:5201", "::1", 5201),
+            ("web.internal:8080", "web.internal", 8080),
+        ] {
+            let target = Target::parse(text).unwrap();
+            assert_eq!((target.host.as_str(), target.port), (host, port));
+            assert_eq!(target.to_string(), text);
+        }
+        for text in ["", "80", ":80", "::1:80", "host:", "host:99999", "[::1:80"] {
+            assert_eq!(Target::parse(text), None, "{text:?}");
         }
     }
 }
