@@ -19,6 +19,7 @@ pub mod pacer;
 pub mod preflight;
 pub mod shared;
 
+mod arrivals;
 mod buckets;
 mod place;
 mod scratch;

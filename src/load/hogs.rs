@@ -152,6 +152,7 @@ impl Hogs {
             slot,
             number: 0,
             workers: 1,
+            duration: Duration::ZERO,
             index: 0,
             owner: 0,
             bytes: 0,

@@ -76,6 +76,9 @@ pub struct Progress {
     pub operations: u64,
     /// Bytes since the last reading.
     pub bytes: u64,
+    /// Operations that were due since the last reading, where a schedule says
+    /// when.
+    pub scheduled: u64,
     /// Failed operations since the last reading.
     pub errors: u64,
     /// CPU time since the last reading.
@@ -128,6 +131,7 @@ struct Worker {
     operations: u64,
     bytes: u64,
     errors: u64,
+    scheduled: u64,
     buckets: Vec<u64>,
     tallies: [u64; TALLIES],
     /// The memory limit of its load's own cgroup.
@@ -359,6 +363,7 @@ impl Worker {
         let operations = slot.operations.load(Ordering::Relaxed);
         let bytes = slot.bytes.load(Ordering::Relaxed);
         let errors = slot.errors.load(Ordering::Relaxed);
+        let scheduled = slot.scheduled.load(Ordering::Relaxed);
         let children = Duration::from_nanos(slot.children_ns.load(Ordering::Relaxed));
         let cpu = self.cpu_now().map_or(self.cpu, |cpu| cpu + children);
         // Nothing was counted when nothing was done; then the buckets, which
@@ -370,6 +375,7 @@ impl Worker {
             load: self.load,
             operations: operations.saturating_sub(self.operations),
             bytes: bytes.saturating_sub(self.bytes),
+            scheduled: scheduled.saturating_sub(self.scheduled),
             errors: errors.saturating_sub(self.errors),
             cpu: cpu.saturating_sub(self.cpu),
             resident: if self.alive { slot.resident.load(Ordering::Relaxed) } else { 0 },
@@ -382,6 +388,7 @@ impl Worker {
             stage: slot.noted().0,
         };
         (self.operations, self.bytes, self.errors, self.cpu) = (operations, bytes, errors, cpu);
+        self.scheduled = scheduled;
         progress
     }
 
@@ -448,6 +455,7 @@ fn new_workers(phase: &PhasePlan, cores: u32) -> Vec<Worker> {
                 operations: 0,
                 bytes: 0,
                 errors: 0,
+                scheduled: 0,
                 buckets: Vec::new(),
                 tallies: [0; TALLIES],
                 limit: load.cgroup.and_then(|limits| limits.memory),

@@ -67,6 +67,8 @@ pub enum Stage {
     Group = 17,
     /// Sending, or awaiting an answer.
     Send = 18,
+    /// Agreeing on TLS.
+    Tls = 19,
 }
 
 impl Stage {
@@ -89,6 +91,7 @@ impl Stage {
             Self::Connect => "opening a connection",
             Self::File => "creating and removing files",
             Self::Send => "sending",
+            Self::Tls => "agreeing on TLS (is the certificate trusted? see `ca_file`)",
             Self::Group => "entering its cgroup",
             Self::HostLimit => "keeping away from a limit of the host",
             Self::Reserve => "keeping the host's memory reserve",
@@ -115,6 +118,7 @@ impl Stage {
             Self::HostLimit,
             Self::Group,
             Self::Send,
+            Self::Tls,
         ]
         .into_iter()
         .find(|stage| *stage as u32 == value)
@@ -138,6 +142,8 @@ pub struct Slot {
     pub(super) resident: AtomicU64,
     /// Things it holds that the kernel has a limit of.
     pub(super) held: AtomicU64,
+    /// Operations that were due so far, where a schedule says when.
+    pub(super) scheduled: AtomicU64,
     /// CPU time of its own children that have ended, in nanoseconds.
     pub(super) children_ns: AtomicU64,
     /// Bytes the worker was asked to hold; written by the spawner.
@@ -169,6 +175,7 @@ impl Slot {
             &self.errors,
             &self.resident,
             &self.held,
+            &self.scheduled,
             &self.children_ns,
             &self.target,
         ] {

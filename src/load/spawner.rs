@@ -212,6 +212,7 @@ impl Spawner<'_> {
                     slot,
                     number,
                     workers,
+                    duration: phase.duration,
                     bytes,
                     starts_seen,
                 };
@@ -261,6 +262,7 @@ impl Spawner<'_> {
             slot,
             number: one.number,
             workers: one.workers,
+            duration: one.duration,
             index: one.slot,
             owner: self.job.owner,
             bytes: one.bytes,
@@ -353,6 +355,7 @@ struct OneWorker<'a> {
     slot: u32,
     number: u32,
     workers: u32,
+    duration: Duration,
     bytes: u64,
     starts_seen: u32,
 }

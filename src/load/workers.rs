@@ -5,6 +5,7 @@ pub(super) mod disk;
 mod files;
 mod fork;
 mod hold;
+mod http;
 pub(super) mod memory;
 mod net;
 mod switch;
@@ -38,6 +39,8 @@ pub(super) struct Context<'a> {
     pub(super) number: u32,
     /// How many workers its load has.
     pub(super) workers: u32,
+    /// How long the phase takes.
+    pub(super) duration: Duration,
     /// Bytes for this worker, for memory loads.
     pub(super) bytes: u64,
     /// Bytes of the host's memory that must stay available.
@@ -59,6 +62,7 @@ pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
         Work::Disk(work) => disk::run(work, context),
         Work::Switch { rate } => switch::run(*rate, context),
         Work::Fork { rate } => fork::run(*rate, context),
+        Work::Http(work) => http::run(work, context),
         Work::Net(work) => net::run(work, context),
         Work::Files(work) => files::run(work, context),
         Work::Hold(work) => hold::run(*work, context),

@@ -30,6 +30,10 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
             (*rate, per_second(progress.operations), Unit::PerSecond)
         }
+        Work::Http(work) => {
+            let asked = work.arrival.map(|_| per_second(progress.scheduled));
+            (asked, per_second(progress.operations), Unit::PerSecond)
+        }
         Work::Net(work) if work.pattern == Pattern::Stream && work.rate.is_none() => {
             rated(None, work.rate_bytes, progress, seconds)
         }

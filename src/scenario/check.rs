@@ -144,6 +144,17 @@ fn check_value(node: &Node, key: &Key, diagnostics: &mut Vec<Diagnostic>) {
                     .allowed("at least one number"));
             }
         }
+        (Kind::LoadUrl, Value::Text(text)) => {
+            if super::plan::Url::parse(text).is_none() {
+                let mut wrong = Diagnostic::new(at(), format!("`{name}` cannot be loaded"));
+                if text.contains('@') {
+                    wrong = wrong.hint(
+                        "a user and password belong into `header_file`: a scenario is copied into the run",
+                    );
+                }
+                say(wrong.allowed("http://host:port/path?query or https://…, without a user"));
+            }
+        }
         (Kind::Address, Value::Text(text)) => {
             if super::plan::Target::parse(text).is_none() {
                 say(Diagnostic::new(at(), format!("`{name}` does not understand {text:?}"))
@@ -352,7 +363,7 @@ fn expected(kind: Kind) -> &'static str {
         Kind::Signal => "a signal's name, in quotes",
         Kind::Pattern => "a regular expression, in quotes",
         Kind::Stat => "a statistic, in quotes: mean, min, max, last, p0 … p100",
-        Kind::Url => "an address, in quotes",
+        Kind::Url | Kind::LoadUrl => "an address, in quotes",
         Kind::Fsync => "\"never\", \"end\", or a number of writes",
         Kind::Table(_) => "a table",
         Kind::Tables(_) | Kind::Loads => "tables in double brackets, such as [[phase]]",

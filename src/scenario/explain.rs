@@ -69,6 +69,9 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                     sum.memory = sum.memory.saturating_add(bytes(work.size, machine.available));
                 }
                 Work::Sync { .. } | Work::Switch { .. } | Work::Fork { .. } => (),
+                Work::Http(work) => {
+                    sum.sockets += u64::from(work.connections) * u64::from(workers);
+                }
                 Work::Net(work) => {
                     sum.memory = sum.memory.saturating_add(work.message * u64::from(workers) * 2);
                 }

@@ -38,6 +38,8 @@ pub enum Kind {
     Stat,
     /// An http or https address without a password in it.
     Url,
+    /// An http or https address to load, query included.
+    LoadUrl,
     /// `host:port`, an IPv6 host in brackets.
     Address,
     /// A list of strings.

@@ -1,12 +1,14 @@
 //! The validated plan: no `Option` that means a default, no text that means a
 //! number.
 
+mod http;
 mod work;
 
 use std::{path::PathBuf, time::Duration};
 
 use crate::model::run::{Level, Threshold};
 
+pub use http::{Arrival, HttpWork, Rate, Url};
 pub use work::*;
 
 /// What a scenario asks for.

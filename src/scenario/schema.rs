@@ -69,7 +69,7 @@ fn value(kind: Kind) -> Value {
         Kind::Stat => {
             json!({"type": "string", "pattern": "^(mean|avg|min|max|last|median|p[0-9]{1,3})$"})
         }
-        Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
+        Kind::Url | Kind::LoadUrl => json!({"type": "string", "pattern": "^https?://"}),
         Kind::Fsync => {
             json!({"anyOf": [{"enum": ["never", "end"]}, {"type": "integer", "minimum": 1}]})
         }

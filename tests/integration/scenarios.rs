@@ -65,7 +65,7 @@ fn every_error_of_a_file_is_reported_at_once() {
         "unknown unit \"lightyears\"",
         "bad.toml:4:12",
         "did you mean \"cpu\"?",
-        "allowed: cpu, memory, sync, disk, files, net, switch, fork, descriptors, processes, sockets",
+        "allowed: cpu, memory, sync, disk, files, net, http, switch, fork, descriptors, processes, sockets",
     ] {
         assert!(outcome.stderr.contains(expected), "{expected:?} in\n{}", outcome.stderr);
     }
@@ -129,6 +129,7 @@ fn the_schema_knows_every_kind_of_load() {
             "disk",
             "files",
             "net",
+            "http",
             "switch",
             "fork",
             "descriptors",

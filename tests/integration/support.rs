@@ -115,6 +115,7 @@ pub(crate) fn phase<'a>(verdict: &'a Value, name: &str) -> &'a Value {
 pub(crate) fn component(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
         .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
         .find(|candidate| candidate.is_file())
         .unwrap_or_else(|| {

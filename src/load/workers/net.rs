@@ -60,7 +60,13 @@ fn start(work: &NetWork, context: &Context<'_>) -> io::Result<()> {
             let to = target(sink.local_addr()?);
             if work.target.is_none() {
                 let churn = work.pattern == Pattern::Connect;
-                scope.spawn(move || if churn { sink::accept_only(&sink) } else { sink::serve(scope, &sink, context) });
+                scope.spawn(move || {
+                    if churn {
+                        sink::accept_only(&sink)
+                    } else {
+                        sink::serve(scope, &sink, context)
+                    }
+                });
             }
             tcp::run(work, to, context)
         }

@@ -1,5 +1,7 @@
 //! From the table of a load to its plan.
 
+mod http;
+
 use std::ops::Range;
 
 use super::super::{
@@ -7,9 +9,9 @@ use super::super::{
     diagnostic::Diagnostic,
     keys::load_kind,
     plan::{
-        Amount, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, GroupPlan, Held,
-        HoldWork, Holding, IoClass, LoadPlan, MemoryWork, NetWork, Pattern, Scheduler, Target,
-        Work, Workers,
+        Amount, Arrival, Bandwidth, CpuMethod, DiskWork, Engine, FilesWork, Fsync, GroupPlan, Held,
+        HoldWork, Holding, IoClass, LoadPlan, MemoryWork, NetWork, Pattern, Rate, Scheduler,
+        Target, Work, Workers,
     },
     tree::{Node, Table, Value},
 };
@@ -31,6 +33,11 @@ pub(super) fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan
             | Work::Hold(HoldWork { rate, .. })
             | Work::Disk(DiskWork { rate, .. }),
         ) => *rate = Some(value),
+        ("rate", Work::Http(work)) => {
+            let constant = Arrival { rate: Rate::Constant(value), poisson: false };
+            *work.arrival.get_or_insert(constant).rate.base_mut() = value;
+        }
+        ("depth", Work::Http(work)) => work.connections = whole(value),
         ("depth", Work::Disk(work)) => work.depth = whole(value),
         (of, work) => {
             return Err(format!("a {} load has no `{of}` that a ramp could raise", work.kind()));
@@ -85,6 +92,7 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         "switch" => Work::Switch { rate: table.number("rate") },
         "fork" => Work::Fork { rate: table.number("rate") },
         "disk" => Work::Disk(disk(node, table, diagnostics)?),
+        "http" => Work::Http(Box::new(http::http(node, table, diagnostics)?)),
         "net" => Work::Net(net(node, table, diagnostics)),
         "files" => Work::Files(FilesWork {
             count: table.count("count").unwrap_or(1),

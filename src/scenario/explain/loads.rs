@@ -2,12 +2,12 @@
 
 use super::{
     super::plan::{
-        Amount, DiskWork, Engine, Fsync, GroupPlan, Holding, LoadPlan, MemoryWork, NetWork,
-        Pattern, Scheduler, Work, Workers,
+        Amount, Arrival, DiskWork, Engine, Fsync, GroupPlan, Holding, HttpWork, LoadPlan,
+        MemoryWork, NetWork, Pattern, Rate, Scheduler, Work, Workers,
     },
     Machine,
 };
-use crate::model::units::{show_bytes, three_digits};
+use crate::model::units::{show_bytes, show_duration, three_digits};
 
 /// One load in words: `4 cpu workers (sqrt) at 100 % of a core`.
 pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
@@ -30,6 +30,7 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
             format!("{} worker{s}, {}", load.work.kind(), at_rate(*limit, None))
         }
         Work::Disk(work) => disk(work, s),
+        Work::Http(work) => http(work, s),
         Work::Net(work) => net(work, s),
         Work::Files(work) => {
             let size = match work.file_size {
@@ -122,6 +123,44 @@ fn disk(work: &DiskWork, s: &str) -> String {
         show_bytes(work.block_size as f64),
         show_bytes(work.file_size as f64),
         at_rate(work.rate, work.rate_bytes),
+    )
+}
+
+fn http(work: &HttpWork, s: &str) -> String {
+    if let Some(listen) = &work.listen {
+        return format!("http worker{s}: a small server at {listen}");
+    }
+    let url = match &work.url {
+        Some(url) => url.to_string(),
+        None => "a small server of their own".to_owned(),
+    };
+    let version = if work.http2 { "HTTP/2" } else { "HTTP/1.1" };
+    let per_second = |rate: f64| format!("{}/s", three_digits(rate));
+    let when = match work.arrival {
+        None => "closed loop".to_owned(),
+        Some(Arrival { rate, poisson }) => {
+            let rate = match rate {
+                Rate::Constant(rate) => per_second(rate),
+                Rate::Ramp { from, to } => format!("{} to {}", per_second(from), per_second(to)),
+                Rate::Spike { base, peak, every, length } => format!(
+                    "{}, spikes of {} for {} every {}",
+                    per_second(base),
+                    per_second(peak),
+                    show_duration(length),
+                    show_duration(every)
+                ),
+            };
+            format!("open loop at {rate} each{}", if poisson { " at random (Poisson)" } else { "" })
+        }
+    };
+    let keep = if work.keep_alive { "" } else { ", a connection for each request" };
+    let streams = match work.streams {
+        1 => String::new(),
+        streams => format!(" with {streams} streams"),
+    };
+    format!(
+        "http worker{s}: {} {url} over {version}, {} connections{streams} each, {when}{keep}",
+        work.method, work.connections
     )
 }
 

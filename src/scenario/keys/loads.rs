@@ -24,6 +24,7 @@ pub static LOAD_COMMON: &[Key] = &[
             "disk",
             "files",
             "net",
+            "http",
             "switch",
             "fork",
             "descriptors",
@@ -280,6 +281,80 @@ pub static LOADS: &[LoadKind] = &[
                 "Messages or connections per second for each worker. Default: as many as possible.",
             ),
             RATE_BYTES,
+        ],
+    },
+    LoadKind {
+        name: "http",
+        doc: "Sends HTTP requests: by connections that each wait for the answer (closed loop), or, with a rate, at scheduled times whatever the answers take (open loop); then a latency counts from the time a request was due.",
+        keys: &[
+            may(
+                "url",
+                Kind::LoadUrl,
+                "What is requested. Outside loopback its host must stand in `allow_targets`. Default: a small server of the worker's own on loopback.",
+            ),
+            may(
+                "listen",
+                Kind::Address,
+                "Be a small server for others at this address, and send nothing.",
+            ),
+            may(
+                "method",
+                Kind::Choice(&["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
+                "Default GET.",
+            ),
+            may(
+                "headers",
+                Kind::Texts,
+                "Headers, such as [\"Accept: text/html\"]. Secret ones belong into `header_file`.",
+            ),
+            may(
+                "header_file",
+                Kind::Path,
+                "File with more headers, one a line; it is not copied into the run.",
+            ),
+            may("body", Kind::Text, "Body of each request."),
+            may("body_file", Kind::Path, "File with the body of each request."),
+            may("version", Kind::Choice(&["1.1", "2"]), "HTTP version. Default 1.1."),
+            may("connections", Kind::Integer(1, 65_536), "Connections of each worker. Default 10."),
+            may(
+                "streams",
+                Kind::Integer(1, 1000),
+                "Requests in flight on each HTTP/2 connection. Default 1.",
+            ),
+            may(
+                "keep_alive",
+                Kind::Flag,
+                "Send many requests over one connection (true, the default), or make a connection for each (false).",
+            ),
+            may("timeout", Kind::Duration(0.001, 3600.0), "Time for one request. Default 10s."),
+            may("ca_file", Kind::Path, "PEM file with the authorities to trust."),
+            may("insecure", Kind::Flag, "Do not check the server's certificate. Default false."),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Requests per second for each worker: open loop. Default: closed loop.",
+            ),
+            may(
+                "arrival",
+                Kind::Choice(&["constant", "poisson"]),
+                "Requests at even distances, or at random ones with the same mean. Default constant.",
+            ),
+            may(
+                "rate_to",
+                Kind::Number(0.0, 1e9),
+                "The rate rises or falls to this, evenly over the phase. Default: it stays.",
+            ),
+            may(
+                "spike_rate",
+                Kind::Number(0.001, 1e9),
+                "The rate during a spike: a burst of traffic at the end of every `spike_every`.",
+            ),
+            may(
+                "spike_every",
+                Kind::Duration(0.1, 86_400.0),
+                "Time from one spike to the next. Default 10s.",
+            ),
+            may("spike_for", Kind::Duration(0.01, 86_400.0), "How long a spike lasts. Default 1s."),
         ],
     },
     LoadKind {

@@ -1,5 +1,6 @@
 //! What the workers of each kind do.
 
+use super::HttpWork;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What the workers of a load do.
@@ -33,6 +34,8 @@ pub enum Work {
     },
     /// Send over the network.
     Net(NetWork),
+    /// Send HTTP requests.
+    Http(Box<HttpWork>),
     /// Create, look up and remove files.
     Files(FilesWork),
     /// Take things that the kernel has a limit of, and keep them.
@@ -50,6 +53,7 @@ impl Work {
             Self::Switch { .. } => "switch",
             Self::Fork { .. } => "fork",
             Self::Net(_) => "net",
+            Self::Http(_) => "http",
             Self::Files(_) => "files",
             Self::Hold(work) => work.what.name(),
         }
@@ -61,22 +65,27 @@ impl Work {
     pub const fn tallies(&self) -> &'static [&'static str] {
         match self {
             Self::Net(_) => &["received"],
+            Self::Http(_) => {
+                &["1xx", "2xx", "3xx", "4xx", "5xx", "timeouts", "not connected", "broken off"]
+            }
             _ => &[],
         }
     }
 
     /// Where it sends to, if that is not a sink of its own.
-    pub const fn target(&self) -> Option<&Target> {
+    pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Net(work) => work.target.as_ref(),
+            Self::Http(work) => work.url.as_ref().map(|url| &url.target),
             _ => None,
         }
     }
 
     /// The same, to be filled in.
-    pub const fn target_mut(&mut self) -> Option<&mut Target> {
+    pub fn target_mut(&mut self) -> Option<&mut Target> {
         match self {
             Self::Net(work) => work.target.as_mut(),
+            Self::Http(work) => work.url.as_mut().map(|url| &mut url.target),
             _ => None,
         }
     }
