@@ -1,7 +1,8 @@
 //! What the workers of each kind do.
 
 use super::HttpWork;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use core::net::SocketAddr;
+use std::{path::PathBuf, time::Duration};
 
 /// What the workers of a load do.
 #[derive(Debug, Clone, PartialEq)]
