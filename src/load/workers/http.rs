@@ -26,15 +26,7 @@ use crate::{
 pub(in crate::load) fn run(work: &HttpWork, context: &Context<'_>) -> Failure {
     match start(work, context) {
         Ok(()) => Failure { stage: Stage::None, errno: 0 },
-        Err(error)
-            if error.get_ref().is_some_and(
-                <dyn std::error::Error + std::marker::Send + std::marker::Sync + 'static>::is::<
-                    NoTls,
-                >,
-            ) =>
-        {
-            Failure { stage: Stage::Tls, errno: libc::EPROTO }
-        }
+        Err(error) if NoTls::is(&error) => Failure { stage: Stage::Tls, errno: libc::EPROTO },
         Err(error) => failure(Stage::Connect, &error),
     }
 }
@@ -43,6 +35,12 @@ pub(in crate::load) fn run(work: &HttpWork, context: &Context<'_>) -> Failure {
 #[derive(Debug, thiserror::Error)]
 #[error("no TLS")]
 struct NoTls;
+
+impl NoTls {
+    fn is(error: &io::Error) -> bool {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()).is_some()
+    }
+}
 
 fn start(work: &HttpWork, context: &Context<'_>) -> io::Result<()> {
     if let Some(listen) = &work.listen {
