@@ -137,6 +137,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     // Standard output and error stay open in whoever reads the program's
     // output for as long as any process holds them.
     detach_streams();
+    let nice = hurry();
     let mut children = HashMap::new();
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
@@ -146,7 +147,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     else {
         exit(1);
     };
-    let spawner = Spawner { socket, job, mask: old };
+    let spawner = Spawner { socket, job, nice, mask: old };
     loop {
         let mut fds = [
             PollFd::new(socket.as_fd(), PollFlags::POLLIN),
@@ -179,6 +180,8 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
 struct Spawner<'a> {
     socket: &'a OwnedFd,
     job: &'a Job<'a>,
+    /// The nice value that workers get.
+    nice: i32,
     /// The signal mask that workers get.
     mask: SigSet,
 }
@@ -252,6 +255,9 @@ impl Spawner<'_> {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = prctl::set_name(name);
         }
+        // SAFETY: sets the nice value of this process; giving up what the
+        // spawner has is always allowed.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
         // When memory runs out, the kernel shall take a worker, nobody else.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         // Sleeps between two batches shall end when due, not 50 µs later.
@@ -363,6 +369,17 @@ struct OneWorker<'a> {
 fn available() -> u64 {
     let roots = Roots::default();
     Memory::read(&roots, &Groups::of_self(&roots)).map_or(0, Memory::available)
+}
+
+/// Have this process come to its turn among hundreds of busy workers, as it
+/// starts and stops them; the nice value from before. Needs a privilege.
+fn hurry() -> i32 {
+    // SAFETY: reads and sets the nice value of this process.
+    unsafe {
+        let before = libc::getpriority(libc::PRIO_PROCESS, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, -10);
+        before
+    }
 }
 
 fn detach_streams() {

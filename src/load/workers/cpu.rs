@@ -9,10 +9,7 @@ use std::{
 };
 
 use super::{Context, Failure, cpu_time};
-use crate::{
-    load::{pacer::Duty, shared::Stage},
-    scenario::plan::CpuMethod,
-};
+use crate::{load::pacer::Duty, scenario::plan::CpuMethod};
 
 /// Independent chains, so that the units are busy rather than waiting for one
 /// result after the other. Eight doubles fill two AVX or four SSE registers.
@@ -33,8 +30,13 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
     let mut state = State::new(context.number);
     let goal = if share >= 1.0 { LONG } else { SHORT };
     let methods = if method == CpuMethod::Mixed { &CpuMethod::SINGLE[..] } else { &[method] };
-    let batches: Vec<(CpuMethod, u64)> =
-        methods.iter().map(|method| (*method, calibrate(*method, &mut state, goal))).collect();
+    for method in methods {
+        state.prepare(*method);
+    }
+    // A short batch at first; it grows to its length within the first of them,
+    // so that a worker needs no time of its own before the start.
+    let mut batches: Vec<(CpuMethod, u64)> =
+        methods.iter().map(|method| (*method, step(*method))).collect();
     let mut random = u64::from(context.number) * 2 + 1;
     let mut start = context.begin();
     let cpu_before = cpu_time();
@@ -43,23 +45,41 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
             std::thread::sleep(Duration::from_secs(1));
         }
     }
-    for (method, batch) in batches.iter().cycle() {
-        let operations =
-            if share >= 1.0 { *batch } else { jittered(*batch, step(*method), &mut random) };
-        let began = Instant::now();
-        state.work(*method, operations);
-        context.done(operations, 0, began.elapsed());
-        let cpu = cpu_time().saturating_sub(cpu_before);
-        let wall = start.elapsed();
-        // One rest and then work again, whatever the clock says: a rest costs
-        // CPU time itself, and resting until nothing is owed can mean to do
-        // nothing but rest (measured at 20 %, where sleeping used it all up).
-        match duty.rest(cpu, wall) {
-            Some(rest) => std::thread::sleep(rest),
-            None => start += duty.forgive(cpu, wall),
+    let mut cpu_at = Duration::ZERO;
+    loop {
+        for (method, batch) in &mut batches {
+            let step = step(*method);
+            let operations =
+                if share >= 1.0 { *batch } else { jittered(*batch, step, &mut random) };
+            let began = Instant::now();
+            state.work(*method, operations);
+            context.done(operations, 0, began.elapsed());
+            let cpu = cpu_time().saturating_sub(cpu_before);
+            *batch = adapted(*batch, step, goal, cpu.saturating_sub(cpu_at), operations);
+            cpu_at = cpu;
+            let wall = start.elapsed();
+            // One rest and then work again, whatever the clock says: a rest
+            // costs CPU time itself, and resting until nothing is owed can mean
+            // to do nothing but rest (measured at 20 %, where sleeping used it
+            // all up).
+            match duty.rest(cpu, wall) {
+                Some(rest) => std::thread::sleep(rest),
+                None => start += duty.forgive(cpu, wall),
+            }
         }
     }
-    Failure { stage: Stage::None, errno: 0 }
+}
+
+/// The length of the next batch, when `operations` used `cpu`: twice as long
+/// while far too short, and otherwise a little towards `goal`, as the CPU's
+/// clock changes.
+fn adapted(batch: u64, step: u64, goal: Duration, cpu: Duration, operations: u64) -> u64 {
+    let per_operation = cpu.as_secs_f64() / operations.max(1) as f64;
+    let wanted = goal.as_secs_f64() / per_operation.max(1e-12);
+    let most = if wanted > 4.0 * batch as f64 { 4.0 } else { 1.05 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small, positive")]
+    let next = wanted.clamp(batch as f64 / 1.05, batch as f64 * most) as u64;
+    (next / step).max(1) * step
 }
 
 /// Operations come in multiples of this.
@@ -79,32 +99,6 @@ fn jittered(batch: u64, step: u64, random: &mut u64) -> u64 {
     let steps = (batch / step).max(1);
     let spread = (steps / 2).max(1);
     (steps - spread + 1 + super::next(random) % (2 * spread)) * step
-}
-
-/// How many operations take `goal`: of three tries the fastest counts, as a
-/// page fault or an interrupt in a short one would pass for work.
-fn calibrate(method: CpuMethod, state: &mut State, goal: Duration) -> u64 {
-    let step = step(method);
-    let mut batch = step;
-    loop {
-        let mut took = Duration::MAX;
-        for _ in 0..3 {
-            let before = cpu_time();
-            state.work(method, batch);
-            took = took.min(cpu_time().saturating_sub(before));
-        }
-        if took >= goal / 2 {
-            let scale = goal.as_secs_f64() / took.as_secs_f64();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "small, positive"
-            )]
-            let scaled = (batch as f64 * scale) as u64;
-            return (scaled / step).max(1) * step;
-        }
-        batch *= 2;
-    }
 }
 
 /// What is computed on; kept from batch to batch, so that no result is unused.
@@ -197,10 +191,14 @@ impl State {
         (*first, *second) = (black_box(seed) | 1, taken | 1);
     }
 
-    fn walk(&mut self, operations: u64) {
-        if self.chain.is_empty() {
+    /// What a method needs before it can begin.
+    fn prepare(&mut self, method: CpuMethod) {
+        if method == CpuMethod::MemoryLatency {
             self.chain = chain(usize::try_from(CpuMethod::CHAIN_BYTES / 4).unwrap_or(1 << 24));
         }
+    }
+
+    fn walk(&mut self, operations: u64) {
         let mut link = self.link;
         for _ in 0..operations {
             link = self.chain.get(link as usize).copied().unwrap_or(0);
@@ -325,6 +323,7 @@ mod tests {
     fn every_method_computes_and_stays_finite() {
         for method in CpuMethod::SINGLE {
             let mut state = State::new(0);
+            state.prepare(method);
             state.work(method, 80_000);
             let all = state
                 .sums
@@ -349,6 +348,21 @@ mod tests {
         }
         assert!((sum / 10_000).abs_diff(8000) < 100, "{sum}");
         assert_eq!(jittered(1, 1, &mut random).max(2), 2);
+    }
+
+    #[test]
+    fn a_batch_grows_to_its_goal_and_stays() {
+        let goal = Duration::from_millis(1);
+        // 10 ns an operation: 100,000 take the goal.
+        let mut batch = 8;
+        for _ in 0..30 {
+            batch = adapted(batch, 8, goal, Duration::from_nanos(10 * batch), batch);
+        }
+        assert!(batch.abs_diff(100_000) < 1000, "{batch}");
+        // One that was interrupted for a while changes little.
+        let next = adapted(batch, 8, goal, Duration::from_millis(50), batch);
+        assert!(next as f64 > batch as f64 * 0.95 - 16.0, "{next}");
+        assert_eq!(adapted(1, 1, goal, Duration::from_secs(1), 1), 1);
     }
 
     #[test]

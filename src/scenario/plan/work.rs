@@ -269,9 +269,11 @@ impl DiskWork {
         }
     }
 
-    /// Whether blocks must be there before the work begins.
+    /// Whether blocks must be there before the work begins: for whoever reads,
+    /// and for random or direct writes, which would measure how the file system
+    /// finds room and not how the disk writes.
     pub fn is_laid_down_first(&self) -> bool {
-        self.reads > 0.0
+        self.reads > 0.0 || self.random || self.direct
     }
 }
 
