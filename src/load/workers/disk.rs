@@ -19,6 +19,8 @@ use std::{
 use blocks::{ALIGN, Buffer};
 pub(in crate::load) use classic::classic;
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 use super::{Context, Failure, failure, next};
 use crate::{
     load::{pacer::Schedule, scratch, shared::Stage},
@@ -156,5 +158,8 @@ fn fill(file: &File, work: &DiskWork, seed: &mut u64) -> io::Result<()> {
         file.write_all_at(part, offset)?;
         offset += length as u64;
     }
-    file.sync_all()
+    file.sync_all()?;
+    // Out of the page cache: direct operations would have to clear it page by
+    // page, and buffered reads would not reach the disk.
+    Ok(posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
