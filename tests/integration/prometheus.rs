@@ -95,7 +95,9 @@ fn read_run(folder: &Path) -> (Run, stressor::model::series::SignalSet) {
 fn sources_agree(folder: &Path) {
     let (run, embedded) = read_run(folder);
     let node = &run.nodes[0];
-    let window = run.window(run.manifest.phases.last().unwrap());
+    // Not while files are laid down: what a rate over seconds sees of that
+    // begins and ends elsewhere than what a rate over half a second sees.
+    let window = run.steady(run.manifest.phases.last().unwrap());
     let mut compared = Vec::new();
     for row in catalogue::SIGNALS.iter().filter(|row| row.in_prometheus) {
         if !["cpu", "cpu-core", "memory", "disk"].contains(&row.resource) {
