@@ -195,7 +195,7 @@ fn tls_and_http_2_are_spoken_with_nginx() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let (tls, plain) = (free_port(), free_port());
     let configuration = format!(
-        "daemon off; worker_processes 1; pid {pid}; error_log stderr;\n\
+        "daemon off; master_process off; pid {pid}; error_log stderr;\n\
          events {{}}\n\
          http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp};\n\
          fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
