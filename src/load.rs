@@ -22,6 +22,7 @@ pub mod shared;
 mod arrivals;
 mod buckets;
 mod place;
+mod random;
 mod scratch;
 mod spawner;
 pub mod targets;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pacer::Due;
+use super::{pacer::Due, random::next};
 use crate::scenario::plan::{Arrival, Rate};
 
 /// A schedule of requests.
@@ -48,11 +48,8 @@ impl Arrivals {
     /// distributed amount with mean one.
     fn step(&mut self) {
         let amount = if self.arrival.poisson {
-            self.seed ^= self.seed << 13;
-            self.seed ^= self.seed >> 7;
-            self.seed ^= self.seed << 17;
             // In (0, 1]: the logarithm of 0 would be no time.
-            -(((self.seed >> 11) + 1) as f64 / (1_u64 << 53) as f64).ln()
+            -(((next(&mut self.seed) >> 11) + 1) as f64 / (1_u64 << 53) as f64).ln()
         } else {
             1.0
         };

@@ -17,6 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::{
     pacer::{Due, Schedule},
+    random::next,
     shared::{Shared, Slot, Stage, state},
 };
 use crate::scenario::plan::{LoadPlan, Work};
@@ -116,11 +117,13 @@ pub(super) fn failure(stage: Stage, error: &std::io::Error) -> Failure {
     Failure { stage, errno: error.raw_os_error().unwrap_or(0) }
 }
 
-/// Marsaglia's xorshift64 (2003): good enough to scatter
-/// offsets and lengths.
-fn next(seed: &mut u64) -> u64 {
-    *seed ^= *seed << 13;
-    *seed ^= *seed >> 7;
-    *seed ^= *seed << 17;
-    *seed
+/// A listening socket for a busy server. The standard library's queue is full
+/// before such a one comes to its turn; each connection beyond it would wait
+/// for a second.
+fn listen(address: std::net::SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    if let Ok(backlog) = nix::sys::socket::Backlog::new(4096) {
+        nix::sys::socket::listen(&listener, backlog)?;
+    }
+    Ok(listener)
 }

@@ -1,18 +1,22 @@
 //! The report as data: what is said and drawn, in which order. Formats only
 //! give it a shape.
 
+mod loads;
+
+pub(super) use loads::{LoadRow, load_rows};
+
 use super::{
     chart,
     timeline::{self, Band, Panel},
 };
 use crate::{
     analyze::{
-        outcome::{Analysis, Kind, LoadOutcome, PhaseOutcome, Verdict},
+        outcome::{Analysis, Kind, PhaseOutcome, Verdict},
         workload,
     },
     model::{
         run::{NodeData, Run, SourceKind},
-        units::{Unit, short_count, show_bytes, show_duration, show_seconds, three_digits},
+        units::{Unit, show_bytes, show_duration, show_seconds, three_digits},
     },
 };
 
@@ -75,27 +79,6 @@ pub(super) struct Judgement {
     pub(super) samples: String,
     /// Whether it is the one the report opens with.
     pub(super) leading: bool,
-}
-
-/// A row of the load table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LoadRow {
-    pub(super) phase: String,
-    pub(super) kind: String,
-    pub(super) workers: usize,
-    pub(super) requested: String,
-    pub(super) achieved: String,
-    pub(super) operations: String,
-    pub(super) bytes: String,
-    pub(super) errors: u64,
-    pub(super) cpu: String,
-    pub(super) p50: String,
-    pub(super) p90: String,
-    pub(super) p99: String,
-    pub(super) p999: String,
-    pub(super) max: String,
-    /// What else there is to say, a sentence each.
-    pub(super) remarks: Vec<String>,
 }
 
 /// The whole report.
@@ -423,69 +406,6 @@ fn evidence(verdict: &Verdict) -> Vec<EvidenceRow> {
             }
         })
         .collect()
-}
-
-/// The load table.
-pub(super) fn load_rows(run: &Run, analysis: &Analysis) -> Vec<LoadRow> {
-    analysis
-        .loads
-        .iter()
-        .map(|load| {
-            let unit = [Unit::Ratio, Unit::Bytes, Unit::BytesPerSecond, Unit::PerSecond]
-                .into_iter()
-                .find(|unit| unit.name() == load.unit)
-                .unwrap_or(Unit::Count);
-            let each = if unit == Unit::Ratio { " of a core each" } else { "" };
-            let at = |of: fn(&crate::analyze::outcome::Latency) -> f64| {
-                load.latency
-                    .as_ref()
-                    .map_or_else(|| "–".to_owned(), |latency| show_seconds(of(latency)))
-            };
-            LoadRow {
-                phase: run.manifest.phases.get(load.index).map_or_else(
-                    || load.phase.clone(),
-                    super::super::model::run::PhaseRecord::label,
-                ),
-                kind: load.kind.clone(),
-                workers: load.workers,
-                requested: load.requested.map_or_else(
-                    || "all there is".to_owned(),
-                    |requested| format!("{}{each}", unit.show(requested)),
-                ),
-                achieved: unit.show(load.achieved),
-                operations: format!("{}/s", short_count(load.operations_per_s)),
-                bytes: if load.bytes_per_s > 0.0 {
-                    format!("{}/s", show_bytes(load.bytes_per_s))
-                } else {
-                    "–".to_owned()
-                },
-                errors: load.errors,
-                cpu: show_seconds(load.cpu_s),
-                p50: at(|latency| latency.p50_s),
-                p90: at(|latency| latency.p90_s),
-                p99: at(|latency| latency.p99_s),
-                p999: at(|latency| latency.p999_s),
-                max: at(|latency| latency.max_s),
-                remarks: remarks(load),
-            }
-        })
-        .collect()
-}
-
-fn remarks(load: &LoadOutcome) -> Vec<String> {
-    let mut remarks: Vec<String> = load.shortfall.iter().cloned().collect();
-    if let Some(device) = load.device_bytes_per_s {
-        remarks.push(format!("the kernel charged {}/s to the disk", show_bytes(device)));
-    }
-    if !load.counts.is_empty() {
-        let counts: Vec<String> = load
-            .counts
-            .iter()
-            .map(|(name, count)| format!("{name} {}", short_count(*count as f64)))
-            .collect();
-        remarks.push(counts.join(", "));
-    }
-    remarks
 }
 
 fn host(node: &NodeData) -> (String, Vec<(&'static str, String)>) {

@@ -70,8 +70,8 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
     }
 }
 
-/// The length of the next batch, when `operations` used `cpu`: twice as long
-/// while far too short, and otherwise a little towards `goal`, as the CPU's
+/// The length of the next batch, when `operations` used `cpu`: four times as
+/// long while far too short, and otherwise a little towards `goal`, as the CPU's
 /// clock changes.
 fn adapted(batch: u64, step: u64, goal: Duration, cpu: Duration, operations: u64) -> u64 {
     let per_operation = cpu.as_secs_f64() / operations.max(1) as f64;

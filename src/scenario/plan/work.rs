@@ -59,9 +59,7 @@ impl Work {
             Self::Hold(work) => work.what.name(),
         }
     }
-}
 
-impl Work {
     /// Names of what the kind counts beside operations; at most eight.
     pub const fn tallies(&self) -> &'static [&'static str] {
         match self {

@@ -8,10 +8,9 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _},
 };
 
-use nix::sys::{
-    epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
-    socket::Backlog,
-};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::super::listen;
 
 const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nstressor\n";
@@ -28,10 +27,7 @@ impl Server {
     /// # Errors
     /// When the address cannot be had.
     pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        if let Ok(backlog) = Backlog::new(4096) {
-            nix::sys::socket::listen(&listener, backlog)?;
-        }
+        let listener = listen(address)?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener })
     }

@@ -10,9 +10,7 @@ use std::{
     thread::Scope,
 };
 
-use nix::sys::socket::Backlog;
-
-use super::super::Context;
+use super::super::{Context, listen};
 
 /// The first byte of a connection or datagram: throw the rest away, or send it
 /// back. Four bytes with the length of a request follow `ECHO` on a connection.
@@ -25,13 +23,7 @@ const LARGEST: u32 = 16 << 20;
 const PIECE: usize = 4 << 20;
 
 pub(super) fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    // The standard library's queue of 128 is full before a busy sink comes to
-    // its turn; each connection beyond it would wait for a second.
-    if let Ok(backlog) = Backlog::new(4096) {
-        nix::sys::socket::listen(&listener, backlog)?;
-    }
-    Ok(listener)
+    listen(address)
 }
 
 /// Take connections that are only made and closed.
