@@ -71,6 +71,40 @@ pub(super) fn ours_in(
         .ok_or_else(|| "no load in the verdict".into())
 }
 
+/// What a disk load of ours did. Its file gets a name meanwhile, so that the
+/// peer works on the same one: how fast a disk takes a file differs with where
+/// it lies (a virtual one, by what its host has in memory).
+pub(super) fn ours_on_disk(
+    load: &str,
+    seconds: f64,
+    name: &str,
+) -> Result<Value, Box<dyn std::error::Error>> {
+    let path = folder().join(name);
+    let _ = std::fs::remove_file(&path);
+    let keeper = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs_f64(seconds);
+        while Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+            for pid in named("stressor-disk") {
+                let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
+                for file in files.into_iter().flatten().flatten() {
+                    let link = file.path();
+                    let nameless = std::fs::read_link(&link)
+                        .is_ok_and(|to| to.to_string_lossy().ends_with(" (deleted)"));
+                    let follow = nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW;
+                    let here = nix::fcntl::AT_FDCWD;
+                    if nameless && nix::unistd::linkat(here, &link, here, &path, follow).is_ok() {
+                        return true;
+                    }
+                }
+            }
+        }
+        false
+    });
+    let load = ours(load, seconds)?;
+    if keeper.join().is_ok_and(|kept| kept) { Ok(load) } else { Err("its file got no name".into()) }
+}
+
 /// A number of a JSON document, by the path of its keys.
 pub(super) fn at(value: &Value, path: &str) -> Figure {
     value.pointer(path).and_then(Value::as_f64).ok_or_else(|| format!("{path} is no number").into())
