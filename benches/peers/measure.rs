@@ -1,7 +1,7 @@
 //! Runs commands and reads what they did.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -71,38 +71,18 @@ pub(super) fn ours_in(
         .ok_or_else(|| "no load in the verdict".into())
 }
 
-/// What a disk load of ours did. Its file gets a name meanwhile, so that the
-/// peer works on the same one: how fast a disk takes a file differs with where
-/// it lies (a virtual one, by what its host has in memory).
-pub(super) fn ours_on_disk(
-    load: &str,
-    seconds: f64,
-    name: &str,
-) -> Result<Value, Box<dyn std::error::Error>> {
-    let path = folder().join(name);
-    let _ = std::fs::remove_file(&path);
-    let keeper = std::thread::spawn(move || {
-        let deadline = Instant::now() + Duration::from_secs_f64(seconds);
-        while Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(100));
-            for pid in named("stressor-disk") {
-                let files = std::fs::read_dir(format!("/proc/{pid}/fd"));
-                for file in files.into_iter().flatten().flatten() {
-                    let link = file.path();
-                    let nameless = std::fs::read_link(&link)
-                        .is_ok_and(|to| to.to_string_lossy().ends_with(" (deleted)"));
-                    let follow = nix::fcntl::AtFlags::AT_SYMLINK_FOLLOW;
-                    let here = nix::fcntl::AT_FDCWD;
-                    if nameless && nix::unistd::linkat(here, &link, here, &path, follow).is_ok() {
-                        return true;
-                    }
-                }
-            }
-        }
-        false
-    });
-    let load = ours(load, seconds)?;
-    if keeper.join().is_ok_and(|kept| kept) { Ok(load) } else { Err("its file got no name".into()) }
+/// The file of `bytes` that both sides read and write: how fast a disk takes a
+/// file differs with where it lies (a virtual one, by what its host has in
+/// memory).
+pub(super) fn file(bytes: u64) -> std::io::Result<PathBuf> {
+    let path = folder().join("disk.tmp");
+    if std::fs::metadata(&path).is_ok_and(|found| found.len() == bytes) {
+        return Ok(path);
+    }
+    let mut file = std::fs::File::create(&path)?;
+    std::io::copy(&mut std::fs::File::open("/dev/urandom")?.take(bytes), &mut file)?;
+    file.sync_all()?;
+    Ok(path)
 }
 
 /// A number of a JSON document, by the path of its keys.

@@ -3,8 +3,8 @@
 use super::{
     Figure,
     measure::{
-        Beside, after, at, c_program, lines_ms, ours, ours_on_disk, parent, shell, start_ms,
-        stop_ms, stress_ng, unevenness, usage,
+        Beside, after, at, c_program, file, lines_ms, ours, parent, shell, start_ms, stop_ms,
+        stress_ng, unevenness, usage,
     },
 };
 
@@ -256,7 +256,7 @@ fn disk() -> Vec<Row> {
             (operation, _) => operation,
         };
         let command = format!(
-            "taskset -c 0 fio --name=peer --filename=fio.tmp --size=512M --rw={mode} --bs={} --direct=1 --ioengine=io_uring --iodepth={depth} --runtime=4 --time_based",
+            "taskset -c 0 fio --name=peer --filename=disk.tmp --size=512M --rw={mode} --bs={} --direct=1 --ioengine=io_uring --iodepth={depth} --runtime=4 --time_based",
             block.to_lowercase()
         );
         rows.push(row(
@@ -265,12 +265,13 @@ fn disk() -> Vec<Row> {
             ("MiB/s on the device", Better::Ratio(0.98)),
             move || {
                 let load = format!(
-                    "kind = \"disk\"\noperation = \"{operation}\"\naccess = \"{access}\"\nblock_size = \"{block}\"\ndepth = {depth}\ndirect = true\nfile_size = \"512M\"\ncores = [0]"
+                    "kind = \"disk\"\noperation = \"{operation}\"\naccess = \"{access}\"\nblock_size = \"{block}\"\ndepth = {depth}\ndirect = true\nfile = \"{}\"\nfile_size = \"512M\"\noverwrite = true\ncores = [0]",
+                    file(512 << 20)?.display()
                 );
-                Ok(at(&ours_on_disk(&load, 4.0, "fio.tmp")?, "/device_bytes_per_s")? / 1_048_576.0)
+                Ok(at(&ours(&load, 4.0)?, "/device_bytes_per_s")? / 1_048_576.0)
             },
             move || {
-                let text = shell(&format!("{command} --output-format=json; rm -f fio.tmp"))?;
+                let text = shell(&format!("{command} --output-format=json"))?;
                 let start = text.find('{').ok_or("fio printed no JSON")?;
                 let mut documents =
                     serde_json::Deserializer::from_str(text.get(start..).unwrap_or("")).into_iter();

@@ -332,6 +332,9 @@ pub struct LoadOutcome {
     pub counts: BTreeMap<String, u64>,
     /// Failed operations.
     pub errors: u64,
+    /// What the last of those failed at, and the kernel's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// CPU seconds used.
     pub cpu_s: f64,
     /// Latencies of operations in seconds, by percentile.

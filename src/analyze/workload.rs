@@ -163,6 +163,7 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
             },
         ),
         errors,
+        fault: mine.iter().rev().find_map(|one| one.fault.clone()),
         cpu_s: sum(|one| one.cpu_s),
         latency: latencies(mine),
         shortfall: None,
@@ -199,14 +200,13 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
     if outcome.achieved >= requested * (1.0 - CLOSE) {
         return None;
     }
-    let died = run
-        .events
-        .iter()
-        .filter(|event| event.kind == "worker" && event.phase == Some(index))
-        .count();
-    let why = if died > 0 {
-        let s = if died == 1 { "a worker" } else { "workers" };
-        format!("{s} ended early; see the events")
+    let mut died =
+        run.events.iter().filter(|event| event.kind == "worker" && event.phase == Some(index));
+    let why = if let Some(first) = died.next() {
+        match died.count() {
+            0 => first.text.clone(),
+            more => format!("{}, and {more} more ended early (see the events)", first.text),
+        }
     } else if unit == Unit::Ratio {
         let cores = run
             .nodes
@@ -232,7 +232,10 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
     } else if unit == Unit::Count {
         "the phase was too short, or the host's reserve was reached".to_owned()
     } else if outcome.errors > 0 {
-        format!("{} operations failed", outcome.errors)
+        match &outcome.fault {
+            Some(fault) => format!("{} operations failed, the last {fault}", outcome.errors),
+            None => format!("{} operations failed", outcome.errors),
+        }
     } else {
         "operations took longer than the rate allows".to_owned()
     };

@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -25,10 +25,10 @@ pub(super) fn name(owner: u32, phase: usize, load: usize) -> String {
     format!("{PREFIX}{owner}-{phase}-{load}")
 }
 
-/// The folder whose disk a group's I/O limits are for.
+/// The folder, file or device whose disk a group's I/O limits are for.
 pub(super) fn folder(load: &LoadPlan) -> PathBuf {
     let folder = match &load.work {
-        Work::Disk(work) => work.directory.clone(),
+        Work::Disk(work) => work.file.clone().or_else(|| work.directory.clone()),
         Work::Files(work) => work.directory.clone(),
         _ => None,
     };
@@ -196,9 +196,11 @@ fn parent(home: &Group, controller: &str) -> Result<PathBuf, String> {
     Ok(parent)
 }
 
-/// The number of the whole disk on which a folder lies, as `major:minor`.
+/// The number of the whole disk on which a folder lies, or which it is, as `major:minor`.
 fn device(roots: &Roots, folder: &Path) -> io::Result<String> {
-    let device = fs::metadata(folder)?.dev();
+    let metadata = fs::metadata(folder)?;
+    let is_disk = metadata.file_type().is_block_device();
+    let device = if is_disk { metadata.rdev() } else { metadata.dev() };
     let number = format!("{}:{}", libc::major(device), libc::minor(device));
     let path = fs::canonicalize(roots.sys.join("dev/block").join(&number)).map_err(|_| {
         io::Error::other("lies on no block device, so its reads and writes cannot be limited")

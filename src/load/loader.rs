@@ -98,8 +98,8 @@ pub struct Progress {
     pub tallies: [u64; TALLIES],
     /// Whether its process is there.
     pub alive: bool,
-    /// What holds it back now.
-    pub stage: Stage,
+    /// What holds it back now, or failed last, and the kernel's answer to it.
+    pub noted: (Stage, i32),
 }
 
 /// What the kernel charges to a process, of /proc/PID/io.
@@ -385,7 +385,7 @@ impl Worker {
             device,
             tallies: self.tallies_since(slot),
             alive: self.alive,
-            stage: slot.noted().0,
+            noted: slot.noted(),
         };
         (self.operations, self.bytes, self.errors, self.cpu) = (operations, bytes, errors, cpu);
         self.scheduled = scheduled;

@@ -1,6 +1,10 @@
 //! What is checked before anything starts: that the host keeps its reserves.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    io::{Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
 
 use nix::sys::statvfs::statvfs;
 
@@ -9,7 +13,7 @@ use crate::{
     model::units::{show_bytes, show_duration},
     scenario::{
         explain::{self, Machine},
-        plan::{DiskWork, Engine, LoadPlan, Plan, Work, Workers},
+        plan::{DiskWork, Engine, FilesWork, LoadPlan, Plan, Work, Workers},
     },
 };
 
@@ -39,13 +43,15 @@ pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -
     check_groups(plan, roots, &mut found);
     check_cores(plan, cores, &mut found);
     check_uring(plan, &mut found);
-    // Harm to others is no matter of this host's limits.
+    // Harm to others, or to data, is no matter of this host's limits; and
+    // nobody can work where there is no place.
     let elsewhere = targets::resolve(plan).err().unwrap_or_default();
     if unsafe_limits {
         let refusals = std::mem::take(&mut found.refusals);
         found.notes.extend(refusals.into_iter().map(|text| format!("--unsafe: {text}")));
     }
     found.refusals.extend(elsewhere);
+    check_places(plan, &mut found);
     found
 }
 
@@ -143,6 +149,7 @@ fn check_disk(plan: &Plan, cores: u32, found: &mut Preflight) {
         for load in &phase.loads {
             let workers = u64::from(load.workers.resolve(cores));
             let (folder, each) = match &load.work {
+                Work::Disk(DiskWork { file: Some(_), .. }) => continue,
                 Work::Disk(work) => (&work.directory, work.file_size),
                 Work::Files(work) => (
                     &work.directory,
@@ -171,15 +178,47 @@ fn check_disk(plan: &Plan, cores: u32, found: &mut Preflight) {
     }
 }
 
+/// Refuse files that are not there, not large enough, or in use, and folders
+/// in which no file can be made.
+fn check_places(plan: &Plan, found: &mut Preflight) {
+    let mut folders = BTreeSet::new();
+    for load in plan.phases.iter().flat_map(|phase| &phase.loads) {
+        let here = || PathBuf::from(".");
+        let (work, path) = match &load.work {
+            Work::Disk(work @ DiskWork { file: Some(path), .. }) => (work, path),
+            Work::Disk(DiskWork { directory, .. }) | Work::Files(FilesWork { directory, .. }) => {
+                folders.insert(directory.clone().unwrap_or_else(here));
+                continue;
+            }
+            _ => continue,
+        };
+        let shown = path.display();
+        let refusal = match disk::existing(work, path, true)
+            .and_then(|mut file| file.seek(SeekFrom::End(0)))
+        {
+            Ok(size) if size < work.file_size => format!(
+                "{shown} has {}, less than the {} that the load is to use: set a smaller `file_size`",
+                show_bytes(size as f64),
+                show_bytes(work.file_size as f64),
+            ),
+            Ok(_) => continue,
+            Err(error) => format!("{shown} cannot be used by a disk load: {error}"),
+        };
+        found.refusals.push(refusal);
+    }
+    for folder in folders {
+        if let Err(error) = scratch::file(&folder, false) {
+            found.refusals.push(format!(
+                "no scratch file can be made in {}: {error}; set `directory` to a folder that can be written",
+                folder.display()
+            ));
+        }
+    }
+}
+
 fn check_folder(folder: &Path, bytes: u64) -> Result<(), String> {
-    scratch::file(folder, false).map_err(|error| {
-        format!(
-            "no scratch file can be made in {}: {error}; set `directory` to a folder that can be written",
-            folder.display()
-        )
-    })?;
-    let space = statvfs(folder)
-        .map_err(|errno| format!("{} cannot be measured: {errno}", folder.display()))?;
+    // One that is not there is told by `check_places`.
+    let Ok(space) = statvfs(folder) else { return Ok(()) };
     let free = space.blocks_available() * space.fragment_size();
     let total = space.blocks() * space.fragment_size();
     let floor = (256 << 20).max(total / 20);

@@ -138,7 +138,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     // output for as long as any process holds them.
     detach_streams();
     let nice = hurry();
-    let mut children = HashMap::new();
+    let mut children = Children::new();
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     let old = SigSet::empty();
@@ -187,7 +187,7 @@ struct Spawner<'a> {
 }
 
 impl Spawner<'_> {
-    fn start(&self, index: usize, children: &mut HashMap<Pid, u32>) {
+    fn start(&self, index: usize, children: &mut Children) {
         let Some(phase) = self.job.phases.get(index) else { return };
         let starts_seen = self.job.shared.starts();
         let available = available();
@@ -221,7 +221,7 @@ impl Spawner<'_> {
                 };
                 match self.fork(&one) {
                     Ok(child) => {
-                        children.insert(child, slot);
+                        children.insert(child, Some(slot));
                         self.tell(FORKED, slot, child.as_raw(), 0);
                     }
                     Err(errno) => self.tell(REFUSED, slot, errno as i32, 0),
@@ -284,11 +284,11 @@ impl Spawner<'_> {
         exit(1);
     }
 
-    fn stop(&self, children: &mut HashMap<Pid, u32>) {
+    fn stop(&self, children: &mut Children) {
         self.kill_all(children);
-        let stuck = u32::try_from(children.len()).unwrap_or(u32::MAX);
         // Whoever is stuck is buried when the kernel lets go; its slot is free.
-        children.clear();
+        let stuck = children.values_mut().filter_map(Option::take).count();
+        let stuck = u32::try_from(stuck).unwrap_or(u32::MAX);
         self.tell(ALL_GONE, stuck, 0, 0);
         self.job.traces.remove();
     }
@@ -296,7 +296,7 @@ impl Spawner<'_> {
     /// Kill the workers, and wait until they and all they have forked are gone;
     /// for those that are stuck in the kernel, only as long as it takes to see
     /// that they are.
-    fn kill_all(&self, children: &mut HashMap<Pid, u32>) {
+    fn kill_all(&self, children: &mut Children) {
         for pid in children.keys() {
             let _ = kill(*pid, Signal::SIGKILL);
         }
@@ -316,7 +316,7 @@ impl Spawner<'_> {
     }
 
     /// Take leave of children that ended; whether any is left.
-    fn reap(&self, children: &mut HashMap<Pid, u32>) -> bool {
+    fn reap(&self, children: &mut Children) -> bool {
         loop {
             let (pid, code, signal) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, code, 0),
@@ -325,13 +325,13 @@ impl Spawner<'_> {
                 Err(Errno::EINTR) | Ok(_) => continue,
                 Err(_) => return false,
             };
-            if let Some(slot) = children.remove(&pid) {
+            if let Some(Some(slot)) = children.remove(&pid) {
                 self.tell(ENDED, slot, code, signal);
             }
         }
     }
 
-    fn leave(&self, children: &mut HashMap<Pid, u32>) -> ! {
+    fn leave(&self, children: &mut Children) -> ! {
         self.kill_all(children);
         self.job.traces.remove();
         exit(0);
@@ -352,6 +352,10 @@ fn is_stuck(pid: Pid) -> bool {
         .and_then(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('D')))
         .unwrap_or(false)
 }
+
+/// The workers that are not buried yet, with their slots; those that were stuck
+/// when their phase ended have none any more.
+type Children = HashMap<Pid, Option<u32>>;
 
 /// What sets one worker apart.
 struct OneWorker<'a> {

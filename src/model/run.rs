@@ -222,6 +222,9 @@ pub struct WorkerInterval {
     pub bytes: u64,
     /// Operations that failed.
     pub errors: u64,
+    /// What the last of those failed at, and the kernel's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
     /// CPU seconds used.
     pub cpu_s: f64,
     /// Bytes held at the end of the interval.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    load::loader::Progress,
+    load::{loader::Progress, shared::Stage},
     model::{
         latency,
         run::WorkerInterval,
@@ -62,6 +62,13 @@ fn rated(
     }
 }
 
+/// What an operation failed at last.
+fn fault(progress: &Progress) -> Option<String> {
+    let (stage, errno) = progress.noted;
+    (stage != Stage::None)
+        .then(|| format!("{}: {}", stage.words(), std::io::Error::from_raw_os_error(errno)))
+}
+
 /// One journal line a worker.
 pub(super) fn intervals(
     progress: &[Progress],
@@ -90,6 +97,7 @@ pub(super) fn intervals(
                 operations: one.operations,
                 bytes: one.bytes,
                 errors: one.errors,
+                fault: (one.errors > 0).then(|| fault(one)).flatten(),
                 cpu_s: one.cpu.as_secs_f64(),
                 resident: one.resident,
                 device_read: one.device.map(|device| device.read),

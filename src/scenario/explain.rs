@@ -91,7 +91,10 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
                     sum.memory = sum.memory.saturating_add(all.saturating_mul(work.what.bytes()));
                 }
                 Work::Disk(work) => {
-                    let files = work.file_size.saturating_mul(u64::from(workers));
+                    let files = match &work.file {
+                        Some(_) => 0,
+                        None => work.file_size.saturating_mul(u64::from(workers)),
+                    };
                     sum.disk = sum.disk.saturating_add(files);
                     // A buffer, and for buffered access the page cache, which
                     // the kernel gives up when it must.

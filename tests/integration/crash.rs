@@ -153,7 +153,7 @@ fn a_killed_worker_is_evidence_and_not_the_end() {
     let verdict: Value = serde_json::from_slice(&verdict).unwrap();
     assert_eq!(verdict["state"], "complete");
     let shortfall = verdict["loads"][0]["shortfall"].as_str().expect("a shortfall");
-    assert!(shortfall.contains("ended early"), "{shortfall}");
+    assert!(shortfall.contains("was killed by SIGKILL"), "{shortfall}");
     let events = fs::read_to_string(sandbox.reports("run-1").join("events.jsonl")).unwrap();
     assert!(events.contains("was killed by SIGKILL"), "{events}");
 }

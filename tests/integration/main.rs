@@ -15,6 +15,7 @@
 mod command;
 mod conformance;
 mod crash;
+mod disks;
 mod http;
 mod limits;
 mod loads;

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -142,6 +143,103 @@ impl Drop for Service {
     }
 }
 
+/// A small disk of its own in a file, with a file system on it. It needs root.
+pub(crate) struct SmallDisk {
+    image: PathBuf,
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    pub(crate) fn new(sandbox: &Sandbox) -> Self {
+        let disk =
+            Self { image: sandbox.path().join("image"), folder: sandbox.path().join("disk") };
+        fs::create_dir_all(&disk.folder).expect("the sandbox can be written");
+        let image = fs::File::create(&disk.image).expect("the sandbox can be written");
+        image.set_len(64 << 20).expect("a sparse file");
+        command(Command::new(component(&["mkfs.ext4"])).arg("-q").arg(&disk.image));
+        disk.mount_again();
+        disk
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The device that is mounted.
+    pub(crate) fn device(&self) -> String {
+        let mounts = fs::read_to_string("/proc/mounts").expect("/proc");
+        let folder = self.folder.to_string_lossy();
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(&folder));
+        line.and_then(|line| line.split(' ').next()).expect("it is mounted").to_owned()
+    }
+
+    /// Processes that have a file open on it.
+    pub(crate) fn users(&self) -> Vec<i32> {
+        let on_it =
+            |pid: &i32| {
+                let files = fs::read_dir(format!("/proc/{pid}/fd"));
+                files.into_iter().flatten().flatten().any(|file| {
+                    fs::read_link(file.path()).is_ok_and(|to| to.starts_with(&self.folder))
+                })
+            };
+        processes().filter(on_it).collect()
+    }
+
+    pub(crate) fn mount_again(&self) {
+        self.unmount();
+        command(Command::new("mount").args(["-o", "loop"]).arg(&self.image).arg(&self.folder));
+    }
+
+    fn unmount(&self) {
+        let mut umount = Command::new("umount");
+        let _ = umount.arg("-l").arg(&self.folder).stderr(Stdio::null()).status();
+    }
+
+    /// Let it be written (`rw`) or not (`ro`).
+    pub(crate) fn remount(&self, way: &str) {
+        command(Command::new("mount").args(["-o", &format!("remount,{way}")]).arg(&self.folder));
+    }
+
+    /// Have it answer everything with an error from now on.
+    pub(crate) fn shut_down(&self) {
+        /// The kernel's `EXT4_IOC_SHUTDOWN`, and its way that loses the log.
+        const SHUT_DOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;
+        let no_log_flush: u32 = 2;
+        let folder = fs::File::open(&self.folder).expect("the folder");
+        #[expect(unsafe_code, reason = "no library has this request")]
+        // SAFETY: the kernel reads a number of 32 bits, which is there.
+        let answer = unsafe { libc::ioctl(folder.as_raw_fd(), SHUT_DOWN, &raw const no_log_flush) };
+        assert_eq!(answer, 0, "it is shut down");
+    }
+
+    /// Have every write wait until what is returned is dropped.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
+        command(Command::new(component(&["fsfreeze"])).arg("-f").arg(&self.folder));
+        Frozen(self)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+/// A disk on which every write waits.
+pub(crate) struct Frozen<'a>(&'a SmallDisk);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        command(Command::new(component(&["fsfreeze"])).arg("-u").arg(&self.0.folder));
+    }
+}
+
+/// Run a command that must succeed.
+fn command(command: &mut Command) {
+    let output = command.output().expect("the command starts");
+    assert!(output.status.success(), "{command:?}: {}", Outcome::of(&output).stderr);
+}
+
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
@@ -165,17 +263,17 @@ pub(crate) fn wait_for_port(port: u16) {
 /// Processes whose environment has this text; a forked worker has its
 /// parent's.
 pub(crate) fn processes_with(marker: &str) -> Vec<i32> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        if environment.windows(marker.len()).any(|window| window == marker.as_bytes()) {
-            found.push(pid);
-        }
-    }
-    found
+    let has_it = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.windows(marker.len()).any(|window| window == marker.as_bytes())
+    };
+    processes().filter(has_it).collect()
+}
+
+/// All processes that this one may see.
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").expect("/proc").flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// A number from the kernel's random source, below `limit`.

@@ -224,6 +224,7 @@ pub(super) fn working(run: &mut Run, kind: &str, of: impl Fn(&mut WorkerInterval
             operations: 100,
             bytes: 0,
             errors: 0,
+            fault: None,
             cpu_s: 0.0,
             resident: 0,
             device_read: None,

@@ -8,9 +8,9 @@ mod threads;
 mod uring;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _},
     path::Path,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Instant,
@@ -32,7 +32,11 @@ const FILL: usize = 1 << 20;
 
 pub(in crate::load) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
     let folder = work.directory.as_deref().unwrap_or_else(|| Path::new("."));
-    let file = match scratch::file(folder, work.direct) {
+    let file = match &work.file {
+        Some(path) => existing(work, path, false),
+        None => scratch::file(folder, work.direct),
+    };
+    let file = match file {
         Ok(file) => file,
         Err(error) => return failure(Stage::Scratch, &error),
     };
@@ -68,6 +72,24 @@ pub(in crate::load) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
     }
     threads::run(&common, buffers, &mut seed);
     Failure { stage: Stage::None, errno: 0 }
+}
+
+/// Open a file or block device that is there already.
+///
+/// # Errors
+/// When it is not there, not one of these, or not permitted; and, asked to have
+/// it `alone`, when it is a device to be written that is mounted or otherwise in
+/// use.
+pub(in crate::load) fn existing(work: &DiskWork, path: &Path, alone: bool) -> io::Result<File> {
+    let kind = path.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(io::Error::other("it is neither a file nor a block device"));
+    }
+    let writes = work.reads < 1.0;
+    let direct = if work.direct { libc::O_DIRECT } else { 0 };
+    // The kernel's own safeguard against two users of a device.
+    let alone = if alone && writes && kind.is_block_device() { libc::O_EXCL } else { 0 };
+    OpenOptions::new().read(true).write(writes).custom_flags(direct | alone).open(path)
 }
 
 /// Whether this process may use io_uring.

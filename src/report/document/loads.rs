@@ -79,6 +79,10 @@ pub(in crate::report) fn load_rows(run: &Run, analysis: &Analysis) -> Vec<LoadRo
 
 fn remarks(load: &LoadOutcome) -> Vec<String> {
     let mut remarks: Vec<String> = load.shortfall.iter().cloned().collect();
+    // Where the sentence above does not name it already.
+    if let (None, Some(fault)) = (&load.shortfall, &load.fault) {
+        remarks.push(format!("{} operations failed, the last {fault}", load.errors));
+    }
     if let Some(device) = load.device_bytes_per_s {
         remarks.push(format!("the kernel charged {}/s to the disk", show_bytes(device)));
     }

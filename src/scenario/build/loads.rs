@@ -231,6 +231,36 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
                 .hint("add `operation = \"mixed\"`"),
         );
     }
+    let work = DiskWork {
+        reads,
+        random,
+        block_size,
+        file_size,
+        direct,
+        fsync,
+        directory: table.path("directory"),
+        file: table.path("file"),
+        rate: table.number("rate"),
+        rate_bytes: table.size("rate_bytes"),
+        depth: table.number("depth").map_or(1, whole),
+        engine: table
+            .text("engine")
+            .and_then(|text| Engine::ALL.into_iter().find(|engine| engine.name() == text))
+            .unwrap_or(Engine::Auto),
+        verify: table.flag("verify").unwrap_or(false),
+    };
+    check_disk(&work, table, span, diagnostics);
+    Some(work)
+}
+
+/// What does not go together in a disk load.
+fn check_disk(
+    work: &DiskWork,
+    table: &Table,
+    span: impl Fn(&str) -> Range<usize>,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let DiskWork { reads, block_size, file_size, fsync, verify, depth, ref file, .. } = *work;
     if reads >= 1.0 && fsync != Fsync::Never {
         diagnostics.push(
             Diagnostic::new(span("fsync"), "there is nothing to flush when reading")
@@ -238,8 +268,25 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
         );
     }
     exclude(table, "rate", &["rate_bytes"], diagnostics);
-    let depth = table.number("depth").map_or(1, whole);
-    let verify = table.flag("verify").unwrap_or(false);
+    exclude(table, "file", &["directory"], diagnostics);
+    if file.is_some() && reads < 1.0 && table.flag("overwrite") != Some(true) {
+        diagnostics.push(
+            Diagnostic::new(span("file"), "this load would write over what this file holds")
+                .hint("use `operation = \"read\"`, or add `overwrite = true` if it may be lost"),
+        );
+    }
+    if file.is_none() && table.get("overwrite").is_some() {
+        diagnostics.push(
+            Diagnostic::new(span("overwrite"), "there is no `file` to write over")
+                .hint("a scratch file may always be written"),
+        );
+    }
+    if verify && file.is_some() {
+        diagnostics.push(
+            Diagnostic::new(span("verify"), "only what a worker wrote itself can be verified")
+                .hint("leave `file` out, or `verify`"),
+        );
+    }
     if verify && (!block_size.is_multiple_of(8) || block_size < DiskWork::STAMP_BYTES) {
         diagnostics.push(
             Diagnostic::new(span("block_size"), "the checksum of a block needs room")
@@ -255,23 +302,6 @@ fn disk(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option
             .hint("with `verify`, the file needs a block for each: use a larger `file_size`"),
         );
     }
-    Some(DiskWork {
-        reads,
-        random,
-        block_size,
-        file_size,
-        direct,
-        fsync,
-        directory: table.path("directory"),
-        rate: table.number("rate"),
-        rate_bytes: table.size("rate_bytes"),
-        depth,
-        engine: table
-            .text("engine")
-            .and_then(|text| Engine::ALL.into_iter().find(|engine| engine.name() == text))
-            .unwrap_or(Engine::Auto),
-        verify,
-    })
 }
 
 fn net(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> NetWork {

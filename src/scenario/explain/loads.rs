@@ -118,10 +118,18 @@ fn disk(work: &DiskWork, s: &str) -> String {
         engine => format!(", by {}", engine.name()),
     };
     let verify = if work.verify { ", verified" } else { "" };
+    let size = show_bytes(work.file_size as f64);
+    let file = match &work.file {
+        Some(file) if work.reads < 1.0 => {
+            format!("the first {size} of {}, which are lost", file.display())
+        }
+        Some(file) => format!("the first {size} of {}", file.display()),
+        None => format!("a {size} file each"),
+    };
     format!(
-        "disk worker{s}: {direct} {access} {operation} of {} blocks in a {} file each, {}{depth}{engine}{fsync}{verify}",
+        "disk worker{s}: {direct} {access} {operation} of {} blocks in {}, {}{depth}{engine}{fsync}{verify}",
         show_bytes(work.block_size as f64),
-        show_bytes(work.file_size as f64),
+        file,
         at_rate(work.rate, work.rate_bytes),
     )
 }

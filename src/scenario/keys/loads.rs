@@ -196,7 +196,11 @@ pub static LOADS: &[LoadKind] = &[
                 Kind::Size(false),
                 "Bytes of one operation. Default 1M, for random access 4K.",
             ),
-            may("file_size", Kind::Size(false), "Bytes of each worker's file. Default 256M."),
+            may(
+                "file_size",
+                Kind::Size(false),
+                "Bytes of each worker's file, or to use of `file`, from its start. Default 256M.",
+            ),
             may("direct", Kind::Flag, "Bypass the page cache (O_DIRECT). Default false."),
             may(
                 "fsync",
@@ -204,6 +208,16 @@ pub static LOADS: &[LoadKind] = &[
                 "`never` (default), `end` (after each pass over the file), or N: after every N writes.",
             ),
             may("directory", Kind::Path, "Where the file lives. Default: the current folder."),
+            may(
+                "file",
+                Kind::Path,
+                "A file or block device that exists, used by all workers in place of a scratch file each.",
+            ),
+            may(
+                "overwrite",
+                Kind::Flag,
+                "Allow writes to `file`: what it holds is lost. A mounted device is never written to.",
+            ),
             may(
                 "rate",
                 Kind::Number(0.001, 1e9),

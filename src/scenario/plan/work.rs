@@ -242,6 +242,9 @@ pub struct DiskWork {
     pub fsync: Fsync,
     /// Where the file lives; `None` is the current folder.
     pub directory: Option<PathBuf>,
+    /// A file or block device that is there already and that all workers use,
+    /// in place of a scratch file each.
+    pub file: Option<PathBuf>,
     /// Operations per second for each worker.
     pub rate: Option<f64>,
     /// Bytes per second for each worker.
@@ -271,7 +274,7 @@ impl DiskWork {
     /// and for random or direct writes, which would measure how the file system
     /// finds room and not how the disk writes.
     pub fn is_laid_down_first(&self) -> bool {
-        self.reads > 0.0 || self.random || self.direct
+        self.file.is_none() && (self.reads > 0.0 || self.random || self.direct)
     }
 }
 
