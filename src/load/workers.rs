@@ -1,5 +1,6 @@
 //! What a worker process does once it exists. One file a kind.
 
+mod area;
 pub(super) mod cpu;
 pub(super) mod disk;
 mod files;

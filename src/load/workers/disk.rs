@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use blocks::{ALIGN, Buffer};
+use blocks::{ALIGN, Memory};
 pub(in crate::load) use classic::classic;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -48,8 +48,12 @@ pub(in crate::load) fn run(work: &DiskWork, context: &Context<'_>) -> Failure {
     }
     let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
     // A buffer for each operation in flight, made before the start.
-    let buffers: Vec<Buffer> =
-        (0..work.depth.max(1)).map(|_| Buffer::new(block, &mut seed)).collect();
+    let depth = work.depth.max(1) as usize;
+    let mut memory = match Memory::take(depth, block) {
+        Ok(memory) => memory,
+        Err(errno) => return Failure { stage: Stage::Map, errno: errno as i32 },
+    };
+    let buffers = memory.blocks(depth, block, &mut seed);
     let mut common = Common {
         work,
         context,
@@ -165,13 +169,16 @@ impl Common<'_> {
 fn fill(file: &File, work: &DiskWork, seed: &mut u64) -> io::Result<()> {
     let block = usize::try_from(work.block_size).unwrap_or(ALIGN);
     // Whole blocks, about as much as one write takes well.
-    let mut buffer = Buffer::new((FILL / block).max(1) * block, seed);
+    let length = (FILL / block).max(1) * block;
+    let mut memory = Memory::take(1, length)?;
+    let mut blocks = memory.blocks(1, length, seed);
+    let buffer = blocks.pop().unwrap_or_default();
     let mut offset = 0;
     while offset < work.file_size {
-        buffer.refill(seed);
+        blocks::refill(buffer, seed);
         let left = usize::try_from(work.file_size - offset).unwrap_or(usize::MAX);
-        let length = left.min(buffer.slice().len());
-        let part = buffer.slice_mut().get_mut(..length).unwrap_or(&mut []);
+        let length = left.min(buffer.len());
+        let part = buffer.get_mut(..length).unwrap_or(&mut []);
         if work.verify {
             for (block, at) in part.chunks_mut(block).zip((offset..).step_by(block)) {
                 blocks::stamp(block, at, seed);

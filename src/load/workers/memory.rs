@@ -7,7 +7,6 @@
 
 #![expect(unsafe_code, reason = "memory is mapped, touched and freed by hand")]
 
-mod area;
 mod bandwidth;
 mod classic;
 
@@ -18,10 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use area::Area;
 pub(in crate::load) use classic::classic;
 
-use super::{Context, Failure};
+use super::{Context, Failure, area::Area};
 use crate::{
     host::{Roots, memory::meminfo},
     load::{pacer::Pace, shared::Stage},

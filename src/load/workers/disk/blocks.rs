@@ -1,42 +1,59 @@
 //! The content of blocks: random, aligned, and with a checksum where asked.
 
-use super::super::next;
+use std::num::NonZeroUsize;
+
+use super::super::{area::Area, next};
 
 /// What every logical block size of a disk divides.
 pub(super) const ALIGN: usize = 4096;
 
-/// Random bytes, aligned as direct I/O wants them.
-pub(super) struct Buffer {
-    bytes: Vec<u8>,
-    skip: usize,
-    len: usize,
+/// Bytes of a huge page, where the machine has them.
+const HUGE: usize = 2 << 20;
+
+/// Memory for the blocks of operations in flight, in one piece and in huge
+/// pages where it is large: a disk takes only so many separate pages at once
+/// (virtio 254), and splits a block that lies in more.
+pub(super) struct Memory(Area);
+
+impl Memory {
+    /// Room for `count` blocks of `len` bytes.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub(super) fn take(count: usize, len: usize) -> nix::Result<Self> {
+        let bytes = count.max(1) * each(len);
+        let area = Area::take(NonZeroUsize::MIN.saturating_add(bytes + HUGE))?;
+        if bytes >= HUGE {
+            // Without them it works all the same.
+            let _ = area.in_huge_pages();
+        }
+        Ok(Self(area))
+    }
+
+    /// The blocks: random bytes, aligned as direct I/O wants them.
+    pub(super) fn blocks(&mut self, count: usize, len: usize, seed: &mut u64) -> Vec<&mut [u8]> {
+        let bytes = self.0.bytes();
+        let skip = bytes.as_ptr().align_offset(HUGE).min(HUGE);
+        let aligned = bytes.get_mut(skip..).unwrap_or(&mut []);
+        let blocks = aligned.chunks_exact_mut(each(len)).take(count);
+        let mut blocks: Vec<_> = blocks.filter_map(|block| block.get_mut(..len)).collect();
+        blocks.iter_mut().for_each(|block| refill(block, seed));
+        blocks
+    }
 }
 
-impl Buffer {
-    pub(super) fn new(len: usize, seed: &mut u64) -> Self {
-        let bytes = vec![0; len + ALIGN];
-        let skip = bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
-        let mut buffer = Self { bytes, skip, len };
-        buffer.refill(seed);
-        buffer
-    }
+/// Bytes from one block's start to the next.
+fn each(len: usize) -> usize {
+    len.next_multiple_of(ALIGN)
+}
 
-    /// New content: a disk may store equal blocks once.
-    pub(super) fn refill(&mut self, seed: &mut u64) {
-        for chunk in self.slice_mut().chunks_mut(8) {
-            let word = next(seed).to_le_bytes();
-            for (byte, random) in chunk.iter_mut().zip(word) {
-                *byte = random;
-            }
+/// New content: a disk may store equal blocks once.
+pub(super) fn refill(block: &mut [u8], seed: &mut u64) {
+    for chunk in block.chunks_mut(8) {
+        let word = next(seed).to_le_bytes();
+        for (byte, random) in chunk.iter_mut().zip(word) {
+            *byte = random;
         }
-    }
-
-    pub(super) fn slice(&self) -> &[u8] {
-        self.bytes.get(self.skip..self.skip + self.len).unwrap_or(&[])
-    }
-
-    pub(super) fn slice_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.skip..self.skip + self.len).unwrap_or(&mut [])
     }
 }
 
@@ -93,23 +110,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_aligned_and_random() {
-        let buffer = Buffer::new(8192, &mut 1);
-        assert_eq!(buffer.slice().len(), 8192);
-        assert_eq!(buffer.slice().as_ptr() as usize % ALIGN, 0);
-        assert!(buffer.slice().iter().any(|byte| *byte != 0));
+    fn blocks_are_aligned_random_and_apart() {
+        for (count, len) in [(1, 1), (3, 8192), (5, 1 << 20), (2, (1 << 20) - 1)] {
+            let mut memory = Memory::take(count, len).unwrap();
+            let blocks = memory.blocks(count, len, &mut 1);
+            assert_eq!(blocks.len(), count);
+            for block in &blocks {
+                assert_eq!(block.len(), len);
+                assert_eq!(block.as_ptr() as usize % ALIGN, 0);
+            }
+            assert!(count == 1 || blocks[0] != blocks[1]);
+        }
     }
 
     #[test]
     fn a_block_is_intact_only_where_it_belongs_and_as_it_was() {
-        let mut buffer = Buffer::new(4096, &mut 1);
-        stamp(buffer.slice_mut(), 8192, &mut 7);
-        assert!(is_intact(buffer.slice(), 8192));
-        assert!(!is_intact(buffer.slice(), 4096), "another block's content");
+        let mut block = [7; 4096];
+        stamp(&mut block, 8192, &mut 7);
+        assert!(is_intact(&block, 8192));
+        assert!(!is_intact(&block, 4096), "another block's content");
         for at in [0, 15, 16, 2000, 4095] {
-            buffer.slice_mut()[at] ^= 1;
-            assert!(!is_intact(buffer.slice(), 8192), "byte {at}");
-            buffer.slice_mut()[at] ^= 1;
+            block[at] ^= 1;
+            assert!(!is_intact(&block, 8192), "byte {at}");
+            block[at] ^= 1;
         }
         assert!(!is_intact(&[], 0));
     }

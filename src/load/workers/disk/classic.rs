@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::FileExt as _, path::Path};
 
-use super::blocks::Buffer;
+use super::blocks::refill;
 use crate::load::{
     hogs::Saying,
     scratch,
@@ -18,7 +18,8 @@ pub(in crate::load) fn classic(bytes: u64, say: &dyn Fn(&Saying)) -> Failure {
     let debug = |text: String| say(&Saying::Debug(text));
     let mut seed = u64::from(std::process::id()) * 2 + 1;
     debug(format!("seeding {CHUNK} byte buffer with random data"));
-    let mut buffer = Buffer::new(CHUNK, &mut seed);
+    let mut buffer = vec![0; CHUNK];
+    refill(&mut buffer, &mut seed);
     loop {
         let file = match scratch::file(Path::new("."), false) {
             Ok(file) => file,
@@ -34,7 +35,7 @@ pub(in crate::load) fn classic(bytes: u64, say: &dyn Fn(&Saying)) -> Failure {
                 debug(format!("slow writing to {name}"));
             }
             let part = usize::try_from(whole.min(bytes - at)).unwrap_or(CHUNK);
-            let chunk = buffer.slice_mut().get(..part).unwrap_or(&[]);
+            let chunk = buffer.get(..part).unwrap_or(&[]);
             if let Err(error) = file.write_all_at(chunk, at) {
                 return failure(Stage::Write, &error);
             }

@@ -8,13 +8,12 @@ use std::{
 
 use super::{
     super::{Failure, due, failure, next},
-    Common, Operation,
-    blocks::{self, Buffer},
+    Common, Operation, blocks,
 };
 use crate::load::{pacer::Schedule, shared::Stage};
 
 /// Work until killed. A buffer for each operation in flight.
-pub(super) fn run(common: &Common<'_>, mut buffers: Vec<Buffer>, seed: &mut u64) {
+pub(super) fn run(common: &Common<'_>, mut buffers: Vec<&mut [u8]>, seed: &mut u64) {
     let schedule = Mutex::new(common.schedule());
     std::thread::scope(|scope| {
         let first = buffers.pop();
@@ -33,13 +32,13 @@ fn operate(
     common: &Common<'_>,
     schedule: &Mutex<Option<Schedule>>,
     lane: u64,
-    mut buffer: Buffer,
+    buffer: &mut [u8],
     mut seed: u64,
 ) {
     loop {
         let since = due_of_all(schedule, common.start);
         let operation = common.next(lane, &mut seed);
-        match one(common, operation, &mut buffer, &mut seed) {
+        match one(common, operation, buffer, &mut seed) {
             Ok(()) => common.context.done(1, common.work.block_size, since.elapsed()),
             Err(failure) => common.context.failed(failure),
         }
@@ -55,27 +54,21 @@ fn due_of_all(schedule: &Mutex<Option<Schedule>>, start: Instant) -> Instant {
 fn one(
     common: &Common<'_>,
     operation: Operation,
-    buffer: &mut Buffer,
+    buffer: &mut [u8],
     seed: &mut u64,
 ) -> Result<(), Failure> {
     let Operation { offset, write, flush } = operation;
     let verify = common.work.verify;
     if write {
         if verify {
-            blocks::stamp(buffer.slice_mut(), offset, seed);
+            blocks::stamp(buffer, offset, seed);
         }
-        common
-            .file
-            .write_all_at(buffer.slice(), offset)
-            .map_err(|error| failure(Stage::Write, &error))?;
+        common.file.write_all_at(buffer, offset).map_err(|error| failure(Stage::Write, &error))?;
     }
     if !write || verify {
-        common
-            .file
-            .read_exact_at(buffer.slice_mut(), offset)
-            .map_err(|error| failure(Stage::Read, &error))?;
+        common.file.read_exact_at(buffer, offset).map_err(|error| failure(Stage::Read, &error))?;
     }
-    if verify && !blocks::is_intact(buffer.slice(), offset) {
+    if verify && !blocks::is_intact(buffer, offset) {
         return Err(Failure { stage: Stage::Verify, errno: libc::EILSEQ });
     }
     if flush {

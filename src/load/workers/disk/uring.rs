@@ -16,8 +16,7 @@ use io_uring::{
 
 use super::{
     super::{Failure, failure},
-    Common, Operation,
-    blocks::{self, Buffer},
+    Common, Operation, blocks,
 };
 use crate::load::{
     pacer::{Due, Schedule},
@@ -58,8 +57,8 @@ enum Step {
 }
 
 /// One operation in flight.
-struct Flight {
-    buffer: Buffer,
+struct Flight<'a> {
+    buffer: &'a mut [u8],
     operation: Operation,
     since: Instant,
     step: Step,
@@ -71,11 +70,11 @@ struct Flight {
 pub(super) fn run(
     common: &Common<'_>,
     mut ring: IoUring,
-    buffers: Vec<Buffer>,
+    buffers: Vec<&mut [u8]>,
     seed: &mut u64,
 ) -> Failure {
     let mut schedule = common.schedule();
-    let mut flights: Vec<Flight> = buffers
+    let mut flights: Vec<Flight<'_>> = buffers
         .into_iter()
         .map(|buffer| Flight {
             buffer,
@@ -143,7 +142,7 @@ enum Begun {
 fn begin(
     common: &Common<'_>,
     schedule: &mut Option<Schedule>,
-    flights: &mut [Flight],
+    flights: &mut [Flight<'_>],
     free: &mut Vec<usize>,
     ring: &mut IoUring,
     seed: &mut u64,
@@ -163,7 +162,7 @@ fn begin(
         flight.moved = 0;
         let Operation { offset, write, .. } = flight.operation;
         if write && common.work.verify {
-            blocks::stamp(flight.buffer.slice_mut(), offset, seed);
+            blocks::stamp(flight.buffer, offset, seed);
         }
         flight.step = Step::Move { write };
         submit(common, ring, flight, index);
@@ -187,7 +186,7 @@ fn hand_over(ring: &mut IoUring) -> io::Result<usize> {
 }
 
 /// Take the kernel's answer; the flight stands at its next step afterwards.
-fn advance(common: &Common<'_>, flight: &mut Flight, result: i32) -> Result<(), Failure> {
+fn advance(common: &Common<'_>, flight: &mut Flight<'_>, result: i32) -> Result<(), Failure> {
     let stage = match flight.step {
         Step::Move { write: true } => Stage::Write,
         Step::Flush => Stage::Flush,
@@ -206,7 +205,7 @@ fn advance(common: &Common<'_>, flight: &mut Flight, result: i32) -> Result<(), 
             return Err(Failure { stage, errno: libc::EIO });
         }
         flight.moved += moved;
-        if flight.moved < flight.buffer.slice().len() {
+        if flight.moved < flight.buffer.len() {
             return Ok(());
         }
     }
@@ -214,7 +213,7 @@ fn advance(common: &Common<'_>, flight: &mut Flight, result: i32) -> Result<(), 
     let Operation { offset, write, flush } = flight.operation;
     let verify = common.work.verify;
     let checked = matches!(flight.step, Step::Check | Step::Move { write: false });
-    if verify && checked && !blocks::is_intact(flight.buffer.slice(), offset) {
+    if verify && checked && !blocks::is_intact(flight.buffer, offset) {
         return Err(Failure { stage: Stage::Verify, errno: libc::EILSEQ });
     }
     flight.step = match flight.step {
@@ -229,10 +228,10 @@ fn advance(common: &Common<'_>, flight: &mut Flight, result: i32) -> Result<(), 
 }
 
 /// Put the flight's present step into the ring.
-fn submit(common: &Common<'_>, ring: &mut IoUring, flight: &mut Flight, index: usize) {
+fn submit(common: &Common<'_>, ring: &mut IoUring, flight: &mut Flight<'_>, index: usize) {
     let file = Fixed(0);
     let offset = flight.operation.offset + flight.moved as u64;
-    let part = flight.buffer.slice_mut().get_mut(flight.moved..).unwrap_or(&mut []);
+    let part = flight.buffer.get_mut(flight.moved..).unwrap_or(&mut []);
     let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
     let entry = match flight.step {
         Step::Move { write: true } => {

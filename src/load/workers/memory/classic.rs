@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use super::area::Area;
+use super::super::area::Area;
 use crate::load::{
     hogs::{Hang, Saying},
     shared::Stage,

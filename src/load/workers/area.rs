@@ -1,5 +1,7 @@
 //! Memory of a worker's own, mapped and freed by hand.
 
+#![expect(unsafe_code, reason = "memory is mapped, touched and freed by hand")]
+
 use std::{num::NonZeroUsize, ptr::NonNull};
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
@@ -67,6 +69,13 @@ impl Area {
             // SAFETY: `at` is below the mapping's length.
             unsafe { self.base.byte_add(at).cast::<u8>().read_volatile() == b'Z' }
         })
+    }
+
+    /// All of it as bytes.
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: readable and writable for its whole length, zeroed by the
+        // kernel, and borrowed from `self`.
+        unsafe { std::slice::from_raw_parts_mut(self.base.cast().as_ptr(), self.len()) }
     }
 
     /// All of it as words.
