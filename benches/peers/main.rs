@@ -56,7 +56,8 @@ fn compare(row: &Row, pairs: usize) -> Result<String, Box<dyn std::error::Error>
     let (low, high) = (ratios.first().copied(), ratios.last().copied());
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
     let held = match row.better {
-        Better::Ratio(least) => ratio >= least,
+        // As precise as the table tells it.
+        Better::Ratio(least) => (ratio * 100.0).round() / 100.0 >= least,
         Better::AtMost(most) => ours <= most,
     };
     let asked = match row.better {

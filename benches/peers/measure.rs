@@ -141,6 +141,53 @@ pub(super) fn usage(command: &str) -> Result<(f64, f64), Box<dyn std::error::Err
     Ok((after(&text, "cpu ")?, after(&text, "faults ")?))
 }
 
+/// The share of all cores, in percent, that a command with all its children
+/// uses for `seconds`, by the account of a cgroup of its own.
+pub(super) fn group_cpu_percent(command: &Command, seconds: f64) -> Figure {
+    let (group, file, per_second) = [
+        ("cpuacct", "cpuacct.usage", 1e9),
+        ("cpu,cpuacct", "cpuacct.usage", 1e9),
+        ("", "cpu.stat", 1e6),
+    ]
+    .into_iter()
+    .map(|(at, file, unit)| (Path::new("/sys/fs/cgroup").join(at), file, unit))
+    .find(|(at, file, _)| at.join(file).exists())
+    .map(|(at, file, unit)| (at.join("stressor-peers"), file, unit))
+    .ok_or("no cgroup accounts for CPU time")?;
+    std::fs::create_dir_all(&group)?;
+    let used = || -> Figure {
+        let text = std::fs::read_to_string(group.join(file))?;
+        let number = text.split_whitespace().find_map(|word| word.parse::<f64>().ok());
+        Ok(number.ok_or("no CPU time")? / per_second)
+    };
+    // A shell that has entered the group becomes the command.
+    let entry = format!("echo 0 > {}; exec \"$@\"", group.join("cgroup.procs").display());
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &entry, "bash"]).arg(command.get_program()).args(command.get_args());
+    let mut child = shell
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir(folder())
+        .spawn()?;
+    std::thread::sleep(Duration::from_millis(1500));
+    let (from, begun) = (used()?, Instant::now());
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    let (cpu, took) = (used()? - from, begun.elapsed().as_secs_f64());
+    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM)?;
+    child.wait()?;
+    let _ = std::fs::remove_dir_all(folder().join("reports"));
+    std::thread::sleep(Duration::from_millis(200));
+    std::fs::remove_dir(&group)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(cpu / took / cores as f64 * 100.0)
+}
+
+/// The same of one load of ours.
+pub(super) fn our_group_cpu_percent(load: &str, seconds: f64) -> Figure {
+    group_cpu_percent(&stressor(&folder(), load, seconds + 5.0)?, seconds)
+}
+
 /// The figure that a small C program prints.
 pub(super) fn c_program(name: &str, source: &str) -> Figure {
     let (code, program) = (folder().join(format!("{name}.c")), folder().join(name));

@@ -37,7 +37,9 @@ impl Memory {
         let aligned = bytes.get_mut(skip..).unwrap_or(&mut []);
         let blocks = aligned.chunks_exact_mut(each(len)).take(count);
         let mut blocks: Vec<_> = blocks.filter_map(|block| block.get_mut(..len)).collect();
-        blocks.iter_mut().for_each(|block| refill(block, seed));
+        for block in &mut blocks {
+            refill(block, seed);
+        }
         blocks
     }
 }
