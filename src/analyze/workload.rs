@@ -169,8 +169,24 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
         shortfall: None,
         index,
     };
+    if let Some(unanswered) = unanswered(mine, &outcome) {
+        outcome.counts.insert("unanswered".to_owned(), unanswered);
+    }
     outcome.shortfall = shortfall(run, index, &outcome, unit);
     Some(outcome)
+}
+
+/// Requests that were due and had no answer when the phase ended. The latencies
+/// are those of the others.
+fn unanswered(mine: &[&WorkerInterval], outcome: &LoadOutcome) -> Option<u64> {
+    if outcome.kind != "http" || outcome.requested.is_none() {
+        return None;
+    }
+    let due: f64 = mine.iter().map(|one| one.requested.unwrap_or(0.0) * one.seconds).sum();
+    let ended: u64 = mine.iter().map(|one| one.operations + one.errors).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
+    let left = (due.round().max(0.0) as u64).saturating_sub(ended);
+    (left > 0).then_some(left)
 }
 
 fn peak(mine: &[&WorkerInterval]) -> f64 {
@@ -236,6 +252,10 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
             Some(fault) => format!("{} operations failed, the last {fault}", outcome.errors),
             None => format!("{} operations failed", outcome.errors),
         }
+    } else if let Some(unanswered) = outcome.counts.get("unanswered") {
+        format!(
+            "{unanswered} requests were unanswered when the phase ended, and are not in the latencies"
+        )
     } else {
         "operations took longer than the rate allows".to_owned()
     };

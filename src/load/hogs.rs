@@ -160,7 +160,7 @@ impl Hogs {
             starts_seen: 0,
         };
         let Failure { stage, errno } = match hog {
-            Hog::Cpu => workers::cpu::run(CpuMethod::Sqrt, 1.0, &context),
+            Hog::Cpu => workers::cpu::run(CpuMethod::Sqrt, 1.0, None, &context),
             Hog::Io => workers::sync::run(None, &context),
             Hog::Vm { bytes, stride, hang, keep } => {
                 workers::memory::classic(bytes, stride, hang, keep, say)

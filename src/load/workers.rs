@@ -58,7 +58,7 @@ pub(super) struct Context<'a> {
 /// Do the work. Returns only on failure; a worker is ended by SIGKILL.
 pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
     match &load.work {
-        Work::Cpu { method, load } => cpu::run(*method, *load, context),
+        Work::Cpu { method, load, rate } => cpu::run(*method, *load, *rate, context),
         Work::Memory(work) => memory::run(work, context),
         Work::Sync { rate } => sync::run(*rate, context),
         Work::Disk(work) => disk::run(work, context),

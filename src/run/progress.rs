@@ -18,6 +18,9 @@ use crate::{
 fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64>, f64, Unit) {
     let per_second = |count: u64| count as f64 / seconds;
     match work {
+        Work::Cpu { rate: Some(rate), .. } => {
+            (Some(*rate), per_second(progress.operations), Unit::PerSecond)
+        }
         Work::Cpu { load, .. } => (Some(*load), progress.cpu.as_secs_f64() / seconds, Unit::Ratio),
         Work::Memory(work) if work.bandwidth.is_some() => (
             work.rate_bytes.map(|rate| rate as f64),

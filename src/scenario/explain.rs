@@ -59,7 +59,7 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
             let workers = load.workers.resolve(machine.cores);
             sum.workers += workers;
             match &load.work {
-                Work::Cpu { load, method } => {
+                Work::Cpu { load, method, .. } => {
                     sum.cpu_cores += f64::from(workers) * load;
                     if matches!(method, CpuMethod::MemoryLatency | CpuMethod::Mixed) {
                         sum.memory += CpuMethod::CHAIN_BYTES * u64::from(workers);

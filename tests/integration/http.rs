@@ -114,6 +114,23 @@ fn latency_counts_from_when_a_request_was_due() {
 }
 
 #[test]
+fn requests_without_an_answer_at_the_end_are_told() {
+    let _machine = machine();
+    // Connections are made by the kernel, and nobody reads.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let done = http(
+        &Sandbox::new(),
+        &format!("url = \"http://127.0.0.1:{port}/\"\nrate = 50\nconnections = 4"),
+        2.0,
+    );
+    let unanswered = number(&done["counts"]["unanswered"]);
+    assert!((95.0..=101.0).contains(&unanswered), "{done:#}");
+    let why = done["shortfall"].as_str().unwrap();
+    assert!(why.contains("unanswered when the phase ended"), "{why}");
+}
+
+#[test]
 fn errors_are_counted_by_what_they_are() {
     let _machine = machine();
     // Every fourth request: an answer, a failure, silence, an end in the middle.

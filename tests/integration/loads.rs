@@ -140,6 +140,21 @@ fn disk_operations_are_done_by_every_engine_and_their_content_holds() {
 }
 
 #[test]
+fn cpu_keeps_to_its_rate_with_every_method() {
+    let _machine = machine();
+    for (method, rate) in [("sqrt", 2_000_000), ("matrix", 50), ("memory-latency", 20_000)] {
+        let done =
+            load(&format!("kind = \"cpu\"\nworkers = 1\nmethod = {method:?}\nrate = {rate}"), 2.0);
+        assert_eq!(done["unit"], "per_second", "{done:#}");
+        let ratio = number(&done["achieved"]) / f64::from(rate);
+        assert!((0.97..=1.03).contains(&ratio), "{method}: {done:#}");
+        assert!(done["shortfall"].is_null(), "{done:#}");
+        // It rests, rather than spins, meanwhile.
+        assert!(number(&done["cpu_s"]) < 1.0, "{method}: {done:#}");
+    }
+}
+
+#[test]
 fn disk_keeps_to_its_rate_in_bytes_and_reads_and_writes_as_asked() {
     let _machine = machine();
     for engine in ["io_uring", "threads"] {

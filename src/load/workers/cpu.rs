@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{Context, Failure, cpu_time};
-use crate::{load::pacer::Duty, scenario::plan::CpuMethod};
+use crate::{
+    load::pacer::{Duty, Pace},
+    scenario::plan::CpuMethod,
+};
 
 /// Independent chains, so that the units are busy rather than waiting for one
 /// result after the other. Eight doubles fill two AVX or four SSE registers.
@@ -25,10 +28,19 @@ const HASHED: usize = 4096;
 const SHORT: Duration = Duration::from_micros(400);
 const LONG: Duration = Duration::from_millis(1);
 
-pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>) -> Failure {
+/// A worker that is held to a rate looks whether it is ahead this often.
+const LOOKS_PER_S: f64 = 100.0;
+
+pub(in crate::load) fn run(
+    method: CpuMethod,
+    share: f64,
+    rate: Option<f64>,
+    context: &Context<'_>,
+) -> Failure {
     let duty = Duty::new(share);
     let mut state = State::new(context.number);
-    let goal = if share >= 1.0 { LONG } else { SHORT };
+    let goal = if share >= 1.0 && rate.is_none() { LONG } else { SHORT };
+    let mut pace = rate.map(Pace::new);
     let methods = if method == CpuMethod::Mixed { &CpuMethod::SINGLE[..] } else { &[method] };
     for method in methods {
         state.prepare(*method);
@@ -49,8 +61,19 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
     loop {
         for (method, batch) in &mut batches {
             let step = step(*method);
-            let operations =
-                if share >= 1.0 { *batch } else { jittered(*batch, step, &mut random) };
+            let operations = match rate {
+                Some(rate) => {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "positive"
+                    )]
+                    let most = (rate / LOOKS_PER_S) as u64;
+                    (most / step).max(1).saturating_mul(step).min(*batch)
+                }
+                None if share >= 1.0 => *batch,
+                None => jittered(*batch, step, &mut random),
+            };
             let began = Instant::now();
             state.work(*method, operations);
             context.done(operations, 0, began.elapsed());
@@ -58,6 +81,12 @@ pub(in crate::load) fn run(method: CpuMethod, share: f64, context: &Context<'_>)
             *batch = adapted(*batch, step, goal, cpu.saturating_sub(cpu_at), operations);
             cpu_at = cpu;
             let wall = start.elapsed();
+            if let Some(pace) = &mut pace {
+                if let Some(rest) = pace.after(operations as f64, wall) {
+                    std::thread::sleep(rest);
+                }
+                continue;
+            }
             // One rest and then work again, whatever the clock says: a rest
             // costs CPU time itself, and resting until nothing is owed can mean
             // to do nothing but rest (measured at 20 %, where sleeping used it

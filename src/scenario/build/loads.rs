@@ -25,7 +25,8 @@ pub(super) fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan
         ("load", Work::Cpu { load, .. }) => *load = value / 100.0,
         (
             "rate",
-            Work::Sync { rate }
+            Work::Cpu { rate, .. }
+            | Work::Sync { rate }
             | Work::Switch { rate }
             | Work::Fork { rate }
             | Work::Files(FilesWork { rate, .. })
@@ -86,6 +87,10 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
                 .text("method")
                 .map_or(Some(CpuMethod::Sqrt), |text| CpuMethod::parse(&text))?,
             load: table.number("load").unwrap_or(100.0) / 100.0,
+            rate: {
+                exclude(table, "rate", &["load"], diagnostics);
+                table.number("rate")
+            },
         },
         "memory" => Work::Memory(memory(node, table, diagnostics)?),
         "sync" => Work::Sync { rate: table.number("rate") },

@@ -18,7 +18,10 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
     };
     let s = if workers == "1" { "" } else { "s" };
     let what = match &load.work {
-        Work::Cpu { method, load } => {
+        Work::Cpu { method, rate: Some(rate), .. } => {
+            format!("cpu worker{s} ({}), {}", method.name(), at_rate(Some(*rate), None))
+        }
+        Work::Cpu { method, load, .. } => {
             format!(
                 "cpu worker{s} ({}) at {} % of a core each",
                 method.name(),

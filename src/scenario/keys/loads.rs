@@ -121,6 +121,11 @@ pub static LOADS: &[LoadKind] = &[
                 ]),
                 "What is computed. Default sqrt.",
             ),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e12),
+                "Operations per second for each worker, in place of `load`. Default: as `load` says.",
+            ),
         ],
     },
     LoadKind {

@@ -13,6 +13,8 @@ pub enum Work {
         method: CpuMethod,
         /// Share of a core for each worker, 0 to 1.
         load: f64,
+        /// Operations per second for each worker.
+        rate: Option<f64>,
     },
     /// Take and touch memory.
     Memory(MemoryWork),
