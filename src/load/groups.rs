@@ -60,6 +60,15 @@ struct Setting {
     files: fn(Version, GroupPlan, &str) -> Vec<(&'static str, String)>,
 }
 
+impl Setting {
+    /// The group of ours that has the controller: of version 1 where there is
+    /// one.
+    fn home(&self, roots: &Roots) -> Option<Group> {
+        let (v1, v2) = self.controller;
+        home(roots, v1).filter(|home| home.version == Version::V1).or_else(|| home(roots, v2))
+    }
+}
+
 const CPU: Setting = Setting {
     controller: ("cpu", "cpu"),
     files: |version, limits, _| {
@@ -132,11 +141,13 @@ fn fill(
 ) -> Result<(), String> {
     for setting in settings(limits) {
         let (v1, v2) = setting.controller;
-        let home = home(roots, v1)
-            .filter(|home| home.version == Version::V1)
-            .or_else(|| home(roots, v2))
+        let home = setting
+            .home(roots)
             .ok_or_else(|| format!("this system has no cgroup controller {v1} or {v2}"))?;
-        let parent = parent(&home, v2)?;
+        let parent = parent(&home);
+        if home.version == Version::V2 {
+            hand_down(&parent, v2)?;
+        }
         let path = parent.join(name);
         let said = |path: &Path| {
             let path = path.display().to_string();
@@ -176,16 +187,14 @@ fn settings(limits: GroupPlan) -> Vec<Setting> {
 /// Where our groups of a hierarchy are made: below our own in version 1 and at
 /// the root; beside it in version 2, where a group with processes in it can
 /// hand no controllers down.
-fn parent(home: &Group, controller: &str) -> Result<PathBuf, String> {
-    if home.version == Version::V1 {
-        return Ok(home.path.clone());
-    }
-    let is_root = !home.path.join("cgroup.type").exists();
-    let parent = if is_root {
-        home.path.clone()
-    } else {
-        home.path.parent().unwrap_or(&home.path).to_path_buf()
-    };
+fn parent(home: &Group) -> PathBuf {
+    let is_root = || !home.path.join("cgroup.type").exists();
+    let above = if home.version == Version::V1 || is_root() { None } else { home.path.parent() };
+    above.unwrap_or(&home.path).to_path_buf()
+}
+
+/// Let the groups below `parent` have a controller of version 2.
+fn hand_down(parent: &Path, controller: &str) -> Result<(), String> {
     let handed_down = parent.join("cgroup.subtree_control");
     let has = fs::read_to_string(&handed_down)
         .is_ok_and(|text| text.split_whitespace().any(|word| word == controller));
@@ -193,7 +202,7 @@ fn parent(home: &Group, controller: &str) -> Result<PathBuf, String> {
         fs::write(&handed_down, format!("+{controller}"))
             .map_err(|error| format!("{}: {error}", handed_down.display()))?;
     }
-    Ok(parent)
+    Ok(())
 }
 
 /// The number of the whole disk on which a folder lies, or which it is, as `major:minor`.
@@ -251,15 +260,10 @@ pub fn watched(plan: &Plan, roots: &Roots) -> Vec<Groups> {
         for (index, load) in phase.loads.iter().enumerate() {
             let Some(limits) = load.cgroup else { continue };
             let group = |set: bool, setting: Setting| {
-                let (v1, v2) = setting.controller;
-                let home = home(roots, v1).or_else(|| home(roots, v2)).filter(|_| set)?;
+                let home = setting.home(roots).filter(|_| set)?;
                 Some(Group {
                     version: home.version,
-                    path: parent(&home, v2).ok()?.join(name(
-                        std::process::id(),
-                        phase_index,
-                        index,
-                    )),
+                    path: parent(&home).join(name(std::process::id(), phase_index, index)),
                     // The same for all levels of a ramp, of which one is on.
                     name: format!("{}:{}", phase.name, load.work.kind()),
                 })

@@ -145,7 +145,7 @@ fn a_full_disk_ends_the_run_and_the_verdict_is_still_told() {
     let folder = sandbox.path().join("tiny");
     fs::create_dir(&folder).unwrap();
     let mounted = std::process::Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"])
+        .args(["-t", "tmpfs", "-o", "size=96k", "tmpfs"])
         .arg(&folder)
         .status()
         .unwrap();
