@@ -109,6 +109,7 @@ pub(super) fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) 
             .filter(|chart| chart.top >= 4096.0),
     );
     if node.record.loaded {
+        charts.extend(operations(run, whole));
         let latency = [("load_latency_p50", "median"), ("load_latency_p99", "99th percentile")]
             .iter()
             .enumerate()
@@ -164,10 +165,11 @@ fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
         };
         let most = moments.values().map(|(achieved, _)| *achieved).fold(0.0, f64::max);
         let asked = moments.values().all(|(_, requested)| requested.is_some_and(|r| r > 0.0));
-        if kind == "cpu" && cores > 0 {
+        let of_cores = run.workers.iter().filter(|one| one.kind == kind);
+        if of_cores.clone().all(|one| one.unit == Unit::Ratio.name()) && cores > 0 {
             let cores = f64::from(cores);
-            add("cpu asked".to_owned(), &|_, requested| requested.map(|r| r / cores));
-            add("cpu achieved by the load".to_owned(), &|achieved, _| Some(achieved / cores));
+            add(format!("{kind} asked"), &|_, requested| requested.map(|r| r / cores));
+            add(format!("{kind} achieved by the load"), &|achieved, _| Some(achieved / cores));
         } else if asked {
             add(format!("{kind} load, of asked"), &|achieved, requested| {
                 Some(achieved / requested?)
@@ -179,6 +181,46 @@ fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
         }
     }
     lines
+}
+
+/// How many operations each kind of load did, where it is operations that it is
+/// about.
+fn operations(run: &Run, whole: Window) -> Vec<Chart> {
+    let kinds = [
+        ("http", "HTTP requests"),
+        ("net", "Network operations"),
+        ("disk", "Disk operations"),
+        ("files", "Files made and removed"),
+        ("sync", "Calls of sync"),
+        ("switch", "Context switches asked for"),
+        ("fork", "Processes made"),
+    ];
+    let charts = kinds.iter().filter_map(|(kind, title)| {
+        let mut moments = std::collections::BTreeMap::new();
+        for one in run.workers.iter().filter(|one| one.kind == *kind && one.seconds > 0.0) {
+            let sums = moments.entry(one.t).or_insert([Some(0.0), Some(0.0), Some(0.0)]);
+            let rate = one.requested.filter(|_| one.unit == Unit::PerSecond.name());
+            let per_second = |count: u64| Some(count as f64 / one.seconds);
+            let rates = [rate, per_second(one.operations), per_second(one.errors)];
+            *sums = std::array::from_fn(|at| {
+                let (sum, rate) = (sums.get(at)?, rates.get(at)?);
+                sum.zip(*rate).map(|(sum, rate): (f64, f64)| sum + rate)
+            });
+        }
+        let mut lines = Vec::new();
+        for (at, name) in ["asked", "done", "failed"].into_iter().enumerate() {
+            let points: Vec<(f64, f64)> = moments
+                .iter()
+                .filter_map(|(t, sums)| Some((chart::offset(*t, whole), (*sums.get(at)?)?)))
+                .collect();
+            if points.iter().any(|(_, value)| *value > 0.0) {
+                let points = chart::thinned(&points);
+                lines.push(Line { name: name.to_owned(), style: lines.len(), points });
+            }
+        }
+        Chart::new(title, Unit::PerSecond, lines)
+    });
+    charts.collect()
 }
 
 fn gaps(signals: &SignalSet, whole: Window) -> Vec<(f64, f64)> {
