@@ -67,12 +67,16 @@ fn is_whole(roots: &Roots, device: &str) -> bool {
 fn diskstats(text: &str, whole: impl Fn(&str) -> bool, values: &mut Values) {
     for line in text.lines() {
         let Some(device) = line.split_whitespace().nth(2) else { continue };
-        if device.starts_with("ram") || device.starts_with("fd") || !whole(device) {
+        // What lies in memory or in a file of another disk is counted there;
+        // node_exporter leaves the same ones out.
+        let is_made_up =
+            ["ram", "zram", "loop", "fd"].iter().any(|prefix| device.starts_with(prefix));
+        if is_made_up || !whole(device) {
             continue;
         }
         let fields = numbers(line);
         let field = |at: usize| fields.get(at).copied().unwrap_or(f64::NAN);
-        // A device that never did anything (an unused loop) is no device.
+        // A device that never did anything is no device.
         if field(3) + field(7) <= 0.0 {
             continue;
         }
@@ -155,7 +159,7 @@ mod tests {
 
     #[test]
     fn disks_are_read_and_partitions_are_not() {
-        let text = " 254 0 vda 100 0 200 50 10 0 80 20 1 500 900 0 0 0 0 0 0\n 254 1 vda1 9 0 9 9 9 0 9 9 0 9 9\n 7 0 loop0 0 0 0 0 0 0 0 0 0 0 0\n";
+        let text = " 254 0 vda 100 0 200 50 10 0 80 20 1 500 900 0 0 0 0 0 0\n 254 1 vda1 9 0 9 9 9 0 9 9 0 9 9\n 7 0 loop0 9 0 9 9 9 0 9 9 0 9 9\n 254 16 vdb 0 0 0 0 0 0 0 0 0 0 0\n";
         let mut values = Values::new();
         diskstats(text, |device| device != "vda1", &mut values);
         assert_eq!(values.len(), 9);
