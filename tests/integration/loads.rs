@@ -3,9 +3,13 @@
 
 use std::fs;
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 
-use crate::support::{Sandbox, machine, scenario, wait_for};
+use crate::support::{Outcome, Sandbox, machine, processes_with, scenario, wait_for};
 
 /// Run one load and return what it did.
 fn load(load: &str, seconds: f64) -> Value {
@@ -467,4 +471,66 @@ fn a_target_outside_this_machine_is_refused_unless_the_scenario_names_it() {
     let outcome = run(&format!("allow_targets = [\"192.0.2.0/24\"]\n{text}"), &[]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(outcome.stdout.contains("192.0.2.1:9"), "{}", outcome.stdout);
+}
+
+/// Stopping and continuing a process interrupts its system calls, even of one
+/// that handles no signal.
+#[test]
+fn interrupted_system_calls_are_no_errors() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let mut text = "name = \"interrupted\"\n[telemetry]\ninterval = \"500ms\"\n[[phase]]\nname = \"load\"\nduration = \"4s\"\n".to_owned();
+    let loads = [
+        "kind = \"cpu\"\nworkers = 1\nload = 5",
+        "kind = \"memory\"\nsize = \"16M\"\nkeep = false\nrate_bytes = \"64M\"",
+        "kind = \"sync\"\nrate = 50",
+        "kind = \"disk\"\nfile_size = \"8M\"\nblock_size = \"4K\"\ndepth = 8\nengine = \"io_uring\"\nrate = 200",
+        "kind = \"disk\"\nfile_size = \"8M\"\nblock_size = \"4K\"\ndepth = 4\nengine = \"threads\"\nrate = 200",
+        "kind = \"files\"\nfile_size = \"4K\"\nrate = 100",
+        "kind = \"net\"\npattern = \"request\"\nrate = 100",
+        "kind = \"net\"\npattern = \"connect\"\nrate = 100",
+        "kind = \"net\"\nprotocol = \"udp\"\nrate_bytes = \"1M\"",
+        "kind = \"http\"\nrate = 100",
+        "kind = \"switch\"\nrate = 100",
+        "kind = \"fork\"\nrate = 50",
+    ];
+    for load in loads {
+        text += &format!("[[phase.load]]\n{load}\n");
+    }
+    let path = sandbox.write("interrupted.toml", &text);
+    let marker = format!("STRESSOR_TEST_INTERRUPTED={}", std::process::id());
+    let (name, value) = marker.split_once('=').unwrap();
+    let child = sandbox
+        .stressor(&["run", path.to_str().unwrap(), "--format", "json", "-q"])
+        .env(name, value)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the workers", 20, || processes_with(&marker).len() > loads.len());
+    let processes = processes_with(&marker);
+    let begun = std::time::Instant::now();
+    let mut storms = 0_u32;
+    while begun.elapsed().as_secs_f64() < 3.0 {
+        for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+            for pid in &processes {
+                // One that has made a child that is gone again.
+                let _ = kill(Pid::from_raw(*pid), signal);
+            }
+        }
+        storms += 1;
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(storms > 100, "{storms}");
+    let outcome = Outcome::of(&child.wait_with_output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let done = verdict["loads"].as_array().unwrap();
+    assert_eq!(done.len(), loads.len());
+    for load in done {
+        assert_eq!(load["errors"], 0, "{load:#}");
+        let shortfall = load["shortfall"].as_str().unwrap_or_default();
+        assert!(!shortfall.contains("failed") && !shortfall.contains("killed"), "{load:#}");
+        assert!(number(&load["achieved"]) > 0.0, "{load:#}");
+    }
 }
