@@ -172,7 +172,7 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
     if let Some(unanswered) = unanswered(mine, &outcome) {
         outcome.counts.insert("unanswered".to_owned(), unanswered);
     }
-    outcome.shortfall = shortfall(run, index, &outcome, unit);
+    outcome.shortfall = shortfall(run, mine, &outcome, unit);
     Some(outcome)
 }
 
@@ -211,13 +211,22 @@ fn latencies(mine: &[&WorkerInterval]) -> Option<Latency> {
 }
 
 /// What kept the load from what was asked, as far as it can be seen.
-fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Option<String> {
+fn shortfall(
+    run: &Run,
+    mine: &[&WorkerInterval],
+    outcome: &LoadOutcome,
+    unit: Unit,
+) -> Option<String> {
     let requested = outcome.requested.filter(|requested| *requested > 0.0)?;
     if outcome.achieved >= requested * (1.0 - CLOSE) {
         return None;
     }
-    let mut died =
-        run.events.iter().filter(|event| event.kind == "worker" && event.phase == Some(index));
+    let is_mine = |worker: u32| mine.iter().any(|one| one.worker == worker);
+    let mut died = run.events.iter().filter(|event| {
+        event.kind == "worker"
+            && event.phase == Some(outcome.index)
+            && event.worker.is_none_or(is_mine)
+    });
     let why = if let Some(first) = died.next() {
         match died.count() {
             0 => first.text.clone(),
@@ -239,7 +248,7 @@ fn shortfall(run: &Run, index: usize, outcome: &LoadOutcome, unit: Unit) -> Opti
         } else {
             "others used the cores too, or the hypervisor withheld them".to_owned()
         }
-    } else if unit == Unit::Bytes && still_grew(run, index) {
+    } else if unit == Unit::Bytes && still_grew(run, outcome.index) {
         "the phase was too short to touch it all".to_owned()
     } else if unit == Unit::Bytes {
         "the host's memory reserve was reached, or the kernel refused more".to_owned()

@@ -256,6 +256,9 @@ pub struct Event {
     /// Index into the manifest's phases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<usize>,
+    /// Number of the worker that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
 }
 
 /// A gate of the scenario.

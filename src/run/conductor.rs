@@ -121,7 +121,7 @@ impl Conductor<'_> {
             Stop::Planned if self.loader.is_ready() => {
                 for (worker, errno) in self.loader.refused().to_vec() {
                     let text = format!("worker {worker} could not be started: {errno}");
-                    self.warn("worker", text, Some(index));
+                    self.warn_of(Some(worker), text, index);
                 }
                 self.loader.release();
                 let released = Instant::now();
@@ -147,7 +147,7 @@ impl Conductor<'_> {
                 let text = format!(
                     "{stuck} workers were killed but are stuck in the kernel (a hanging disk?)"
                 );
-                self.warn("worker", text, Some(index));
+                self.warn_of(None, text, index);
             }
             Err(error) => {
                 self.close_phase(end, &label, index);
@@ -269,7 +269,7 @@ impl Conductor<'_> {
     fn worker_exits(&mut self, exits: &[Exit], index: usize) {
         for exit in exits {
             let text = self.exits.in_words(exit);
-            self.warn("worker", text, Some(index));
+            self.warn_of(Some(exit.worker), text, index);
         }
     }
 
@@ -392,8 +392,22 @@ impl Conductor<'_> {
         self.event(kind, text, phase);
     }
 
+    /// Warn of what happened to one worker, or to several.
+    fn warn_of(&mut self, worker: Option<u32>, text: String, phase: usize) {
+        (self.show)(Update::Warning(text.clone()));
+        let event = Event {
+            t: self.clock.now(),
+            kind: "worker".to_owned(),
+            text,
+            phase: Some(phase),
+            worker,
+        };
+        self.journal.event(&event);
+    }
+
     fn event(&self, kind: &str, text: String, phase: Option<usize>) {
-        self.journal.event(&Event { t: self.clock.now(), kind: kind.to_owned(), text, phase });
+        let event = Event { t: self.clock.now(), kind: kind.to_owned(), text, phase, worker: None };
+        self.journal.event(&event);
     }
 
     /// Keep the manifest up to date. A failure here shows again at the end.

@@ -211,7 +211,13 @@ mod tests {
         let reports = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(reports.path(), None).unwrap();
         let journal = Journal::create(&folder).unwrap();
-        journal.event(&Event { t: Timestamp(1), kind: "x".into(), text: "y".into(), phase: None });
+        journal.event(&Event {
+            t: Timestamp(1),
+            kind: "x".into(),
+            text: "y".into(),
+            phase: None,
+            worker: None,
+        });
         assert!(journal::is_running(&folder));
         journal.close().unwrap();
         assert!(!journal::is_running(&folder));
