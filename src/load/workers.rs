@@ -62,7 +62,7 @@ pub(super) fn run(load: &LoadPlan, context: &Context<'_>) -> Failure {
         Work::Memory(work) => memory::run(work, context),
         Work::Sync { rate } => sync::run(*rate, context),
         Work::Disk(work) => disk::run(work, context),
-        Work::Switch { rate } => switch::run(*rate, context),
+        Work::Switch { rate, futex } => switch::run(*rate, *futex, context),
         Work::Fork { rate } => fork::run(*rate, context),
         Work::Http(work) => http::run(work, context),
         Work::Net(work) => net::run(work, context),

@@ -30,7 +30,7 @@ fn asked_and_done(work: &Work, progress: &Progress, seconds: f64) -> (Option<f64
         Work::Memory(_) => {
             (Some(progress.target_bytes as f64), progress.resident as f64, Unit::Bytes)
         }
-        Work::Sync { rate } | Work::Switch { rate } | Work::Fork { rate } => {
+        Work::Sync { rate } | Work::Switch { rate, .. } | Work::Fork { rate } => {
             (*rate, per_second(progress.operations), Unit::PerSecond)
         }
         Work::Http(work) => {

@@ -143,6 +143,27 @@ fn disk_operations_are_done_by_every_engine_and_their_content_holds() {
     }
 }
 
+/// What the kernel counts, all CPUs together.
+fn context_switches() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    stat.lines().find_map(|line| line.strip_prefix("ctxt ")).unwrap().parse().unwrap()
+}
+
+#[test]
+fn threads_that_take_turns_make_the_kernel_switch() {
+    let _machine = machine();
+    for via in ["pipe", "futex"] {
+        let before = context_switches();
+        // On one core none can go on before the other sleeps.
+        let done =
+            load(&format!("kind = \"switch\"\nworkers = 1\ncores = [0]\nvia = {via:?}"), 2.0);
+        let switches = context_switches() - before;
+        let round_trips = number(&done["operations_per_s"]) * 2.0;
+        assert!(round_trips > 10_000.0, "{via}: {done:#}");
+        assert!(switches > 1.9 * round_trips, "{via}: {switches} switches, {done:#}");
+    }
+}
+
 #[test]
 fn cpu_keeps_to_its_rate_with_every_method() {
     let _machine = machine();

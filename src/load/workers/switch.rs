@@ -1,20 +1,68 @@
-//! `switch`: two threads hand a byte back and forth through pipes, so that the
-//! kernel switches between them all the time. An operation is one round trip
-//! (two switches and four system calls), a latency its time.
+//! `switch`: two threads take turns, so that the kernel switches between them
+//! all the time: they hand a byte back and forth through pipes, or wake each
+//! other by a futex. An operation is one round trip (two switches and, with
+//! pipes, four system calls), a latency its time.
 
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::{
+    io::{self, PipeReader, PipeWriter, Read as _, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, Thread},
+};
 
 use super::{Context, Failure, due, failure};
 use crate::load::{pacer::Schedule, shared::Stage};
 
-pub(in crate::load) fn run(rate: Option<f64>, context: &Context<'_>) -> Failure {
+pub(in crate::load) fn run(rate: Option<f64>, futex: bool, context: &Context<'_>) -> Failure {
+    if futex { by_futex(rate, context) } else { by_pipe(rate, context) }
+}
+
+fn by_futex(rate: Option<f64>, context: &Context<'_>) -> Failure {
+    let (turns, near) = (Turns::default(), thread::current());
+    thread::scope(|scope| {
+        let far = scope.spawn(|| {
+            loop {
+                turns.wait(true);
+                turns.hand(false, &near);
+            }
+        });
+        let mut schedule = rate.map(Schedule::new);
+        let start = context.begin();
+        loop {
+            let since = due(&mut schedule, start);
+            turns.hand(true, far.thread());
+            turns.wait(false);
+            context.done(1, 0, since.elapsed());
+        }
+    })
+}
+
+/// Whose turn it is. Parking a thread is waiting at a futex of its own.
+#[derive(Debug, Default)]
+struct Turns {
+    far: AtomicBool,
+}
+
+impl Turns {
+    fn hand(&self, far: bool, to: &Thread) {
+        self.far.store(far, Ordering::Release);
+        to.unpark();
+    }
+
+    fn wait(&self, far: bool) {
+        while self.far.load(Ordering::Acquire) != far {
+            thread::park();
+        }
+    }
+}
+
+fn by_pipe(rate: Option<f64>, context: &Context<'_>) -> Failure {
     let (there, back) = match io::pipe().and_then(|there| Ok((there, io::pipe()?))) {
         Ok(pipes) => pipes,
         Err(error) => return failure(Stage::Scratch, &error),
     };
     let (mut far_in, mut near_out) = there;
     let (mut near_in, mut far_out) = back;
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(move || answer(&mut far_in, &mut far_out));
         let mut schedule = rate.map(Schedule::new);
         let start = context.begin();

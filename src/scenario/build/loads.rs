@@ -27,7 +27,7 @@ pub(super) fn at_level(load: &LoadPlan, of: &str, value: f64) -> Result<LoadPlan
             "rate",
             Work::Cpu { rate, .. }
             | Work::Sync { rate }
-            | Work::Switch { rate }
+            | Work::Switch { rate, .. }
             | Work::Fork { rate }
             | Work::Files(FilesWork { rate, .. })
             | Work::Net(NetWork { rate, .. })
@@ -94,7 +94,10 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         },
         "memory" => Work::Memory(memory(node, table, diagnostics)?),
         "sync" => Work::Sync { rate: table.number("rate") },
-        "switch" => Work::Switch { rate: table.number("rate") },
+        "switch" => Work::Switch {
+            rate: table.number("rate"),
+            futex: table.text("via").as_deref() == Some("futex"),
+        },
         "fork" => Work::Fork { rate: table.number("rate") },
         "disk" => Work::Disk(disk(node, table, diagnostics)?),
         "http" => Work::Http(Box::new(http::http(node, table, diagnostics)?)),

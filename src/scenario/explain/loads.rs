@@ -29,7 +29,11 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
             )
         }
         Work::Memory(work) => memory(work, s),
-        Work::Sync { rate: limit } | Work::Switch { rate: limit } | Work::Fork { rate: limit } => {
+        Work::Switch { rate, futex } => {
+            let via = if *futex { "a futex" } else { "pipes" };
+            format!("switch worker{s} via {via}, {}", at_rate(*rate, None))
+        }
+        Work::Sync { rate: limit } | Work::Fork { rate: limit } => {
             format!("{} worker{s}, {}", load.work.kind(), at_rate(*limit, None))
         }
         Work::Disk(work) => disk(work, s),

@@ -378,12 +378,19 @@ pub static LOADS: &[LoadKind] = &[
     },
     LoadKind {
         name: "switch",
-        doc: "Two threads a worker hand a byte back and forth: context switches.",
-        keys: &[may(
-            "rate",
-            Kind::Number(0.001, 1e9),
-            "Round trips per second for each worker. Default: as many as possible.",
-        )],
+        doc: "Two threads a worker take turns: context switches.",
+        keys: &[
+            may(
+                "via",
+                Kind::Choice(&["pipe", "futex"]),
+                "How they wake each other: a byte through a pipe, or a futex as locks do. Default pipe.",
+            ),
+            may(
+                "rate",
+                Kind::Number(0.001, 1e9),
+                "Round trips per second for each worker. Default: as many as possible.",
+            ),
+        ],
     },
     LoadKind {
         name: "fork",

@@ -25,10 +25,12 @@ pub enum Work {
     },
     /// Write or read a scratch file.
     Disk(DiskWork),
-    /// Hand a byte back and forth between two threads.
+    /// Have two threads take turns.
     Switch {
         /// Round trips per second for each worker.
         rate: Option<f64>,
+        /// They wake each other by a futex, not through pipes.
+        futex: bool,
     },
     /// Make processes that end at once.
     Fork {
