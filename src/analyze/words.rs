@@ -87,13 +87,14 @@ pub(super) fn clean_because(assessment: &Assessment) -> String {
 
 /// Nothing is near its limit.
 pub(super) fn clean(node: &str, assessments: &[Assessment], loaded: bool) -> String {
+    // Those that a load uses up; how full a file system is says nothing of it.
     let nearest = assessments
         .iter()
         .filter(|assessment| assessment.utilization.is_some() && assessment.resource.vital)
         .max_by(|a, b| a.utilization.unwrap_or(0.0).total_cmp(&b.utilization.unwrap_or(0.0)));
     let closest = nearest.map_or_else(String::new, |nearest| {
         format!(
-            "; the closest was {} at {} % of its ceiling",
+            "; of cores, memory and disks the closest was {} at {} % of its ceiling",
             nearest.title(),
             three_digits(nearest.utilization.unwrap_or(0.0) * 100.0)
         )
