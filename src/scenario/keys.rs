@@ -129,6 +129,18 @@ static TELEMETRY: &[Key] = &[
     may("password_file", Kind::Path, "File with the password for basic authentication."),
     may("token_file", Kind::Path, "File with a bearer token."),
     may("ca_file", Kind::Path, "PEM file with the authorities to trust for this Prometheus."),
+    may("cert_file", Kind::Path, "PEM file with the client certificate that the server asks for."),
+    may("key_file", Kind::Path, "PEM file with the key of `cert_file`."),
+    may(
+        "headers",
+        Kind::Texts,
+        "Headers of each request, such as [\"X-Scope-OrgID: team-a\"] (Mimir). Secrets belong into `token_file`.",
+    ),
+    may(
+        "parameters",
+        Kind::Texts,
+        "Parameters of each query, such as [\"partial_response=false\"] (Thanos) or [\"nocache=1\"] (VictoriaMetrics).",
+    ),
     may("timeout", Kind::Duration(0.1, 300.0), "Time for one request. Default 10s."),
 ];
 

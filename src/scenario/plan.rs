@@ -58,6 +58,14 @@ pub struct Telemetry {
     pub token_file: Option<PathBuf>,
     /// PEM file with authorities.
     pub ca_file: Option<PathBuf>,
+    /// PEM file with the certificate that the server asks for.
+    pub cert_file: Option<PathBuf>,
+    /// PEM file with its key.
+    pub key_file: Option<PathBuf>,
+    /// Headers of each request.
+    pub headers: Vec<(String, String)>,
+    /// Parameters of each query beside the API's own.
+    pub parameters: Vec<(String, String)>,
     /// Time for one request.
     pub timeout: Duration,
 }
@@ -72,6 +80,10 @@ impl Default for Telemetry {
             password_file: None,
             token_file: None,
             ca_file: None,
+            cert_file: None,
+            key_file: None,
+            headers: Vec::new(),
+            parameters: Vec::new(),
             timeout: Duration::from_secs(10),
         }
     }

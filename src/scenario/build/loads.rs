@@ -1,6 +1,6 @@
 //! From the table of a load to its plan.
 
-mod http;
+pub(super) mod http;
 
 use std::ops::Range;
 

@@ -3,7 +3,10 @@
 
 use std::{error::Error as _, sync::OnceLock, time::Duration};
 
-use reqwest::{Certificate, RequestBuilder, StatusCode};
+use reqwest::{
+    Certificate, Identity, RequestBuilder, StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
@@ -95,6 +98,8 @@ pub struct Client {
     /// Without a slash at its end.
     base: String,
     auth: Auth,
+    /// Sent with every query.
+    parameters: Vec<(String, String)>,
 }
 
 impl Client {
@@ -117,8 +122,17 @@ impl Client {
         if let Some(path) = &telemetry.ca_file {
             builder = builder.tls_certs_only(certificates(path)?);
         }
+        if let (Some(certificate), Some(key)) = (&telemetry.cert_file, &telemetry.key_file) {
+            builder = builder.identity(identity(certificate, key)?);
+        }
+        builder = builder.default_headers(headers(&telemetry.headers)?);
         let http = builder.build().map_err(|error| Error::Client(causes(&error)))?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), auth })
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+            auth,
+            parameters: telemetry.parameters.clone(),
+        })
     }
 
     /// Where it is, without secrets.
@@ -188,7 +202,12 @@ impl Client {
 
     async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Reply, Error> {
         let url = format!("{}/api/v1/{path}", self.base);
-        let body = self.retried(|| self.http.post(&url).form(form), &url).await?;
+        let form: Vec<(&str, &str)> = form
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .chain(self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .collect();
+        let body = self.retried(|| self.http.post(&url).form(&form), &url).await?;
         decode::reply(&body).map_err(|source| Error::Decode { url, source })
     }
 
@@ -274,7 +293,34 @@ fn causes(error: &reqwest::Error) -> String {
             "; the server's certificate is marked as an authority: make it with basicConstraints=CA:FALSE, or have an authority sign it",
         );
     }
+    // Which of the two a server says is its library's choice.
+    if text.contains("alert: CertificateRequired") || text.contains("alert: BadCertificate") {
+        text.push_str(
+            "; the server wants to see a client certificate that it trusts: set `cert_file` and `key_file`",
+        );
+    }
     text
+}
+
+/// What the client shows to a server that asks who it is.
+fn identity(certificate: &std::path::Path, key: &std::path::Path) -> Result<Identity, Error> {
+    let mut pem = secrets::file("certificate", certificate)?;
+    pem.push('\n');
+    pem.push_str(&secrets::file("key", key)?);
+    Identity::from_pem(pem.as_bytes()).map_err(|error| {
+        let (certificate, key) = (certificate.display(), key.display());
+        Error::Client(format!("{certificate} and {key}: {}", causes(&error)))
+    })
+}
+
+fn headers(given: &[(String, String)]) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let bad = || Error::Client(format!("header {name:?} cannot be sent"));
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
+        headers.append(key, HeaderValue::from_str(value).map_err(|_| bad())?);
+    }
+    Ok(headers)
 }
 
 /// The certificates of a PEM file. reqwest takes a file without any for a

@@ -69,7 +69,12 @@ pub(super) fn http(
     })
 }
 
-fn headers(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Vec<(String, String)> {
+/// The headers of a table; one that usually holds a secret is refused.
+pub(in crate::scenario::build) fn headers(
+    node: &Node,
+    table: &Table,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     for text in table.texts("headers") {
         let at = span(node, table, "headers");
@@ -89,7 +94,7 @@ fn headers(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Vec
         } else if SECRET.contains(&name.to_ascii_lowercase().as_str()) {
             diagnostics.push(
                 Diagnostic::new(at, format!("header {name} usually holds a secret"))
-                    .hint("write it into a file of its own and name it in `header_file`: a scenario is copied into the run"),
+                    .hint("write it into a file of its own and name that (`header_file`, `token_file`): a scenario is copied into the run"),
             );
         } else {
             headers.push((name.to_owned(), value.trim().to_owned()));
