@@ -3,6 +3,7 @@
 
 pub mod args;
 
+mod analyze;
 mod exit;
 mod list;
 mod live;
@@ -10,7 +11,9 @@ mod output;
 mod report;
 mod run;
 mod scenario;
+mod signals;
 mod stress;
+mod verdict;
 
 use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
@@ -37,8 +40,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
         Command::Report(args) => report::report(&args),
         Command::List(args) => list::list(&args),
+        Command::Signals(args) => signals::signals(&args),
         Command::Stress(args) => return stress::main("stressor stress", &args.options),
         Command::Scenario(command) => scenario::scenario(&command),
         Command::Completions { shell } => completions(shell),

@@ -1,9 +1,10 @@
 //! One run on this host: joins load, telemetry and store along the plan's
-//! phases.
+//! phases; or one look back at what a Prometheus kept.
 
 pub mod conduct;
 pub mod guards;
 pub mod nodes;
+pub mod past;
 
 mod conductor;
 mod exits;

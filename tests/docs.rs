@@ -32,6 +32,17 @@ fn keys() -> String {
 }
 
 #[test]
+fn the_manual_has_every_signal() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/signals.md");
+    let manual = fs::read_to_string(path).expect("docs/signals.md");
+    let table = stressor::model::catalogue::markdown();
+    assert!(
+        manual.ends_with(&table),
+        "docs/signals.md must end with what `stressor signals --format markdown` prints"
+    );
+}
+
+#[test]
 fn the_manual_has_every_key() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scenarios.md");
     let manual = fs::read_to_string(path).expect("docs/scenarios.md");

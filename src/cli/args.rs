@@ -31,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Carry out a scenario and report what gave out first
     Run(RunArgs),
+    /// Judge a past window of a Prometheus; no load, nothing but reading
+    Analyze(AnalyzeArgs),
     /// Make the report of a run anew
     Report(ReportArgs),
     /// List runs, newest first
@@ -38,6 +40,8 @@ pub enum Command {
     /// The classic `stress`: same options
     #[command(disable_help_flag = true)]
     Stress(StressArgs),
+    /// Print the signal catalogue: what a verdict may rest on
+    Signals(SignalsArgs),
     /// Check, explain and list scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -120,6 +124,65 @@ pub struct RunArgs {
     /// Print every event
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// `stressor analyze`.
+#[derive(Debug, Args)]
+pub struct AnalyzeArgs {
+    /// The Prometheus, or what speaks its API
+    #[arg(long, value_name = "URL", env = "STRESSOR_PROMETHEUS")]
+    pub prometheus: String,
+    /// Length of the window that ends now, or at --end
+    #[arg(long, value_name = "DURATION", default_value = "15m", conflicts_with = "start")]
+    pub last: String,
+    /// Start of the window: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+    /// End of the window [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub end: Option<String>,
+    /// A node by its name or instance [default: every node_exporter target]
+    #[arg(long = "node", value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// The job that scrapes the node_exporters
+    #[arg(long, value_name = "JOB")]
+    pub job: Option<String>,
+    /// A key of [telemetry], such as telemetry.token_file=/etc/token
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Name of the kept run [default: run-N with the next number]
+    #[arg(long)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub reports: Reports,
+    /// How the verdict is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Printed,
+    /// End with 5 when the data cannot carry a verdict
+    #[arg(long)]
+    pub strict: bool,
+    /// End with 3 when a resource was at its limit
+    #[arg(long)]
+    pub fail_on_saturation: bool,
+}
+
+/// `stressor signals`.
+#[derive(Debug, Args)]
+pub struct SignalsArgs {
+    /// How the catalogue is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Catalogue,
+}
+
+/// How the signal catalogue is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Catalogue {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+    /// The table of docs/signals.md
+    Markdown,
 }
 
 /// `stressor report`.

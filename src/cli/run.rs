@@ -9,20 +9,14 @@ use super::{
     args::{Printed, RunArgs},
     exit::{Exit, Failure},
     live::Display,
-    output,
+    output, verdict,
 };
 use crate::{
-    analyze::{
-        self,
-        outcome::{Analysis, Kind},
-    },
     host::Roots,
     load::preflight,
     model::run::State,
-    report::{self, Format},
     run::{Options, conduct},
     scenario::{self, explain, plan::Plan},
-    store::{self, folder::RunFolder},
 };
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -50,16 +44,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut display = Display::new(args.quiet, args.verbose);
     let outcome = conduct(&plan, &options, &mut |update| display.show(&update))?;
     display.clear();
-    let run = store::read::run(&outcome.folder)?;
-    let analysis = analyze::analyze(&run);
-    let mut written = Ok(());
-    for format in [Format::Html, Format::Png, Format::Json] {
-        let bytes = report::render(&run, &analysis, format)?;
-        written = written.and(outcome.folder.replace(format.file_name(), &bytes));
-    }
-    // The verdict is told even where it cannot be kept.
-    print(args, &run, &analysis, &outcome.folder)?;
-    written?;
+    let analysis = verdict::judge(&outcome.folder, args.format)?;
     Ok(match outcome.state {
         State::Interrupted => {
             let signal = outcome.signal.map_or(2, |signal| signal as i32);
@@ -67,23 +52,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
         State::Aborted => Exit::Aborted,
         State::Failed | State::Running => Exit::Failed,
-        State::Complete => judged(args, &analysis),
+        State::Complete => verdict::exit(&analysis, args.fail_on_saturation, args.strict),
     })
-}
-
-/// The exit code of a run that took place as planned.
-fn judged(args: &RunArgs, analysis: &Analysis) -> Exit {
-    let at_limit = analysis
-        .overall
-        .as_ref()
-        .is_some_and(|overall| matches!(overall.kind, Kind::Saturated | Kind::Full));
-    if analysis.thresholds.iter().any(|gate| !gate.ok) || (args.fail_on_saturation && at_limit) {
-        Exit::Threshold
-    } else if args.strict && !analysis.validity.ok {
-        Exit::Invalid
-    } else {
-        Exit::Done
-    }
 }
 
 /// What `--dry-run --format json` prints.
@@ -136,25 +106,6 @@ fn dry_run(args: &RunArgs, plan: &Plan, roots: &Roots) -> Result<Exit, Failure> 
         return Ok(Exit::Done);
     }
     Err(Failure::new(Exit::Refused, anyhow!(found.refusals.join("\n"))))
-}
-
-fn print(
-    args: &RunArgs,
-    run: &crate::model::run::Run,
-    analysis: &Analysis,
-    folder: &RunFolder,
-) -> Result<(), Failure> {
-    match args.format {
-        Printed::Json => output::bytes(&report::render(run, analysis, Format::Json)?),
-        Printed::Text => {
-            output::text(&report::terminal::render(run, analysis, output::columns()));
-            output::text(&format!(
-                "\n{}: report.html, report.png, verdict.json\n",
-                folder.path().display()
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {

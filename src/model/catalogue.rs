@@ -187,6 +187,38 @@ pub static SIGNALS: &[SignalRow] = &[
     embedded("cgroup_pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_pids"), CGROUP), &Gauge(metric("stressor_cgroup_pids_limit"), CGROUP)), "tasks of the cgroup as a share of its limit"),
 ];
 
+impl SignalRow {
+    /// Who can fill it: both sources, or one.
+    pub const fn source(&self) -> &'static str {
+        if self.in_prometheus { "both" } else { "embedded" }
+    }
+}
+
+/// The catalogue as the table of docs/signals.md. `$window` stands for the
+/// rate window, and each selection gets the nodes' `instance`.
+pub fn markdown() -> String {
+    let mut text = String::from(
+        "| signal | resource | class | unit | source | what | PromQL |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for row in SIGNALS {
+        let promql = if row.in_prometheus {
+            format!("`{}`", row.expr.promql("", "$window").replace('|', "\\|"))
+        } else {
+            "–".to_owned()
+        };
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} | {} | {promql} |\n",
+            row.name,
+            row.resource,
+            row.class.name(),
+            row.unit.name(),
+            row.source(),
+            row.what
+        ));
+    }
+    text
+}
+
 /// The row of a name.
 pub fn signal(name: &str) -> Option<&'static SignalRow> {
     SIGNALS.iter().find(|row| row.name == name)

@@ -21,6 +21,15 @@ impl Timestamp {
         Self((seconds * 1000.0).round() as i64)
     }
 
+    /// From RFC 3339 text (`2026-01-02T12:34:56Z`), or seconds since the epoch.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+            return Some(Self(time.timestamp_millis()));
+        }
+        let seconds: f64 = text.parse().ok()?;
+        seconds.is_finite().then(|| Self::from_seconds(seconds))
+    }
+
     /// Seconds from `earlier` to here; negative when `earlier` is later.
     pub fn since(self, earlier: Self) -> f64 {
         (self.0 - earlier.0) as f64 / 1000.0

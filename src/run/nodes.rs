@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use crate::{
     host::{Roots, facts},
-    model::run::{HostFacts, NodeRecord, SourceKind},
+    model::{
+        run::{HostFacts, NodeRecord, SourceKind},
+        time::Timestamp,
+    },
     scenario::plan::Plan,
     telemetry::prometheus::{
         client::{self, Client},
-        source::{self, Source, Unknown},
+        source::{self, Candidate, Source, Unknown},
     },
 };
 
@@ -65,13 +68,7 @@ pub fn resolve(plan: &Plan, roots: &Roots) -> Result<Nodes, Error> {
     let facts = facts::read(roots);
     match &plan.telemetry.prometheus {
         None => embedded(plan, facts),
-        Some(url) => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(Error::Runtime)?;
-            runtime.block_on(prometheus(plan, url, facts))
-        }
+        Some(url) => runtime()?.block_on(prometheus(plan, url, facts)),
     }
 }
 
@@ -112,7 +109,7 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
 async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Error> {
     let client = Client::new(url, &plan.telemetry)?;
     let job = plan.telemetry.job.as_deref();
-    let candidates = source::candidates(&client, job).await?;
+    let candidates = source::candidates(&client, job, None).await?;
     let mut chosen = Vec::new();
     if plan.nodes.is_empty() {
         let candidate = source::this_machine(&candidates, &host.hostname, client.base())?;
@@ -137,36 +134,91 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
         chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
     let told = source::scrape_interval(&client, &instances).await?;
     let source = Source::new(client, &instances, job, told);
-    let mut notes = Vec::new();
-    if told.is_none() {
-        notes.push(format!(
-            "the scrape interval could not be read from Prometheus; {} s is assumed",
-            source.interval_s
-        ));
-    }
+    let mut notes: Vec<String> = assumed_interval(told, &source).into_iter().collect();
     notes.extend(too_short(plan, source.interval_s, source.window_s));
     let records = chosen
         .into_iter()
-        .map(|(name, candidate, local)| NodeRecord {
-            name,
-            instance: Some(candidate.instance),
-            source: SourceKind::Prometheus,
-            loaded: local && is_loaded(plan),
-            interval_s: source.interval_s,
-            window_s: source.window_s,
-            host: if local {
-                host.clone()
-            } else {
-                HostFacts {
-                    hostname: candidate.nodename,
-                    kernel: candidate.release,
-                    ..HostFacts::default()
-                }
-            },
+        .map(|(name, candidate, local)| {
+            let far = seen_from_afar(candidate, &source);
+            let host = if local { host.clone() } else { far.host };
+            NodeRecord { name, loaded: local && is_loaded(plan), host, ..far }
         })
         .collect();
     let telemetry = vec![format!("Prometheus at {}", source.base())];
     Ok(Nodes { records, source: Some(source), telemetry, notes })
+}
+
+/// The nodes that a Prometheus knew at `end`: those called `names`, or all.
+///
+/// # Errors
+/// When the server does not answer, or does not know one of them.
+pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Error> {
+    let url = plan.telemetry.prometheus.as_deref().unwrap_or_default();
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let client = Client::new(url, &plan.telemetry)?;
+        let job = plan.telemetry.job.as_deref();
+        let candidates = source::candidates(&client, job, Some(end)).await?;
+        let chosen = if names.is_empty() {
+            let mut all = candidates.clone();
+            all.sort_by(|a, b| a.instance.cmp(&b.instance));
+            all.dedup_by(|a, b| a.instance == b.instance);
+            // Two jobs that scrape one machine would count it twice.
+            for one in &all {
+                source::named(&candidates, &one.instance, Some(&one.instance), client.base())?;
+            }
+            all
+        } else {
+            let find = |name: &String| source::named(&candidates, name, None, client.base());
+            names.iter().map(find).collect::<Result<Vec<_>, Unknown>>()?
+        };
+        let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
+        let told = source::scrape_interval(&client, &instances).await?;
+        let source = Source::new(client, &instances, job, told);
+        let notes = assumed_interval(told, &source).into_iter().collect();
+        let records = chosen.into_iter().map(|one| seen_from_afar(one, &source)).collect();
+        let telemetry = vec![format!("Prometheus at {}", source.base())];
+        Ok(Nodes { records, source: Some(source), telemetry, notes })
+    })
+}
+
+/// Where the queries run.
+///
+/// # Errors
+/// When the kernel refuses what it needs.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)
+}
+
+fn assumed_interval(told: Option<f64>, source: &Source) -> Option<String> {
+    told.is_none().then(|| {
+        format!(
+            "the scrape interval could not be read from Prometheus; {} s is assumed",
+            source.interval_s
+        )
+    })
+}
+
+/// The record of a node that only its Prometheus knows.
+fn seen_from_afar(candidate: Candidate, source: &Source) -> NodeRecord {
+    let name = if candidate.nodename.is_empty() {
+        candidate.instance.clone()
+    } else {
+        candidate.nodename.clone()
+    };
+    NodeRecord {
+        name,
+        instance: Some(candidate.instance),
+        source: SourceKind::Prometheus,
+        loaded: false,
+        interval_s: source.interval_s,
+        window_s: source.window_s,
+        host: HostFacts {
+            hostname: candidate.nodename,
+            kernel: candidate.release,
+            ..HostFacts::default()
+        },
+    }
 }
 
 /// A phase must have room for three whole rate windows, a scrape apart: a

@@ -113,7 +113,7 @@ impl Reader {
         let collected = runtime.block_on(self.source.collect(window));
         let whole = collected.failed.is_empty();
         let reasons: BTreeSet<String> =
-            collected.failed.into_iter().map(|(_, error)| error.to_string()).collect();
+            collected.failed.into_iter().map(|(_, reason)| reason).collect();
         for reason in reasons {
             self.note(format!("Prometheus: {reason}"));
         }

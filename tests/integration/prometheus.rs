@@ -153,6 +153,44 @@ fn cpu_is_named_from_prometheus_and_both_sources_agree() {
     let load = phase(&verdict, "load");
     assert!(load["data"]["samples"].as_u64().unwrap() >= 13, "{:#}", load["data"]);
     sources_agree(&stack.sandbox.reports("run-1"));
+    looking_back_finds_the_same(&stack, &verdict);
+}
+
+/// `analyze` over the loaded and the idle window, from the same server.
+fn looking_back_finds_the_same(stack: &Stack, verdict: &Value) {
+    let url = stack.url();
+    let analyze = |arguments: &[&str]| {
+        let arguments =
+            [&["analyze", "--prometheus", &url, "--format", "json"], arguments].concat();
+        stack.sandbox.run(&arguments)
+    };
+    for (name, resource) in [("load", "cpu"), ("baseline", "none")] {
+        let window = phase(verdict, name);
+        let (start, end) = (window["start"].as_str().unwrap(), window["end"].as_str().unwrap());
+        let outcome = analyze(&["--start", start, "--end", end, "--job", "node"]);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        let back: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(back["overall"]["resource"], resource, "{name}: {:#}", back["overall"]);
+        assert_eq!(back["nodes"][0]["source"], "prometheus");
+        assert_eq!(back["validity"]["ok"], true, "{:#}", back["validity"]);
+    }
+    // It is kept as a run, and reported on again without the server.
+    let outcome = stack.sandbox.run(&["report", "run-2", "--format", "json"]);
+    let again: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(again["overall"]["resource"], "cpu");
+    assert!(stack.sandbox.reports("run-2").join("report.html").exists());
+
+    let refused = |arguments: &[&str], code: i32, because: &str| {
+        let outcome = analyze(arguments);
+        assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(because), "{}", outcome.stderr);
+    };
+    refused(&["--node", "db-7"], 6, "db-7");
+    refused(&["--start", "yesterday"], 2, "is no time");
+    refused(&["--start", "100", "--end", "50"], 2, "the window from");
+    let long_ago = ["--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z"];
+    refused(&long_ago, 6, "node_exporter");
+    assert!(!stack.sandbox.reports("run-4").exists());
 }
 
 #[test]
@@ -294,9 +332,11 @@ fn canned(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
-            let mut buffer = [0; 4096];
-            let read = stream.read(&mut buffer).unwrap_or(0);
-            let _ = sender.send(String::from_utf8_lossy(&buffer[..read]).into_owned());
+            // All of it: head and body may come apart.
+            let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));
+            let mut request = Vec::new();
+            let _ = stream.read_to_end(&mut request);
+            let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
             let _ = stream.write_all(answer.as_bytes());
         }
     });
@@ -324,7 +364,18 @@ fn credentials_reach_the_server_and_nothing_else() {
     assert!(!outcome.stderr.contains(token) && !outcome.stdout.contains(token));
     let request = requests.recv_timeout(Duration::from_secs(5)).unwrap();
     assert!(request.contains(&format!("Bearer {token}")), "{request}");
-    // Basic authentication from the environment.
+    // What a tenant or a store behind the API wants beside them.
+    let output = sandbox
+        .stressor(&["run", path.to_str().unwrap()])
+        .args(["--set", "telemetry.headers=[\"X-Scope-OrgID: team-a\"]"])
+        .args(["--set", "telemetry.parameters=[\"partial_response=false\"]"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(6));
+    let request = requests.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(request.contains("x-scope-orgid: team-a"), "{request}");
+    assert!(request.contains("&partial_response=false"), "{request}");
+    // A file that is named and not there.
     let output = sandbox
         .stressor(&["run", path.to_str().unwrap(), "--set", "telemetry.token_file=other"])
         .output()
@@ -347,8 +398,8 @@ fn a_login_page_is_not_taken_for_data() {
     assert!(outcome.stderr.contains("<html>log in"), "{}", outcome.stderr);
 }
 
-/// Prometheus's own TLS and basic authentication, with a certificate of our
-/// own authority; the password is "test", hashed with bcrypt.
+/// Prometheus's own TLS in both directions and basic authentication, with a
+/// certificate of our own; the password is "test", hashed with bcrypt.
 #[test]
 fn tls_and_basic_authentication_are_those_of_the_server() {
     let _machine = machine();
@@ -370,7 +421,7 @@ fn tls_and_basic_authentication_are_those_of_the_server() {
     );
     let web = sandbox.write(
         "web.yml",
-        "tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n\
+        "tls_server_config: {cert_file: cert.pem, key_file: key.pem, client_auth_type: RequireAndVerifyClientCert, client_ca_file: cert.pem}\n\
          basic_auth_users:\n  ops: $2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay\n",
     );
     let config = sandbox.write(
@@ -397,7 +448,9 @@ fn tls_and_basic_authentication_are_those_of_the_server() {
              password_file = \"{password}\"\n{ca}[[phase]]\nname = \"watch\"\nduration = \"10s\"\n"
         )
     };
-    let verdict = sandbox.verdict(&text("ca_file = \"cert.pem\"\n", "password"), &[]);
+    let shown = "cert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n";
+    let trusted = format!("ca_file = \"cert.pem\"\n{shown}");
+    let verdict = sandbox.verdict(&text(&trusted, "password"), &[]);
     assert_eq!(verdict["overall"]["resource"], "none", "{:#}", verdict["overall"]);
     for file in fs::read_dir(sandbox.reports("run-1")).unwrap().flatten() {
         let bytes = fs::read(file.path()).unwrap();
@@ -408,9 +461,11 @@ fn tls_and_basic_authentication_are_those_of_the_server() {
     sandbox.write("wrong", "guess\n");
     sandbox.write("junk.pem", "no certificate\n");
     for (ca, password, expected) in [
-        ("", "password", "invalid peer certificate"),
-        ("ca_file = \"cert.pem\"\n", "wrong", "401"),
+        (shown, "password", "invalid peer certificate"),
+        (trusted.as_str(), "wrong", "401"),
+        ("ca_file = \"cert.pem\"\n", "password", "set `cert_file` and `key_file`"),
         ("ca_file = \"junk.pem\"\n", "password", "no PEM certificate"),
+        ("cert_file = \"junk.pem\"\nkey_file = \"key.pem\"\n", "password", "junk.pem and key.pem"),
     ] {
         let path = sandbox.write("bad.toml", &text(ca, password));
         let outcome = sandbox.run(&["run", path.to_str().unwrap()]);

@@ -1,7 +1,7 @@
 //! Which targets are our nodes, and the catalogue's signals of them, window
 //! by window.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use regex_lite::escape;
 
@@ -23,6 +23,10 @@ const USUAL_INTERVAL_S: f64 = 15.0;
 const WINDOW_SCRAPES: f64 = 4.0;
 /// Queries under way at once.
 const AT_ONCE: usize = 4;
+/// Signals in one query: fewer queries, and none that a server gives up on.
+const PER_QUERY: usize = 4;
+/// The label that says which signal a series is of.
+const SIGNAL: &str = "stressor_signal";
 
 /// A node as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,13 +79,17 @@ pub enum Unknown {
     },
 }
 
-/// The node_exporter targets of a server.
+/// The node_exporter targets of a server, now or at a point in time.
 ///
 /// # Errors
 /// When it does not answer or has none.
-pub async fn candidates(client: &Client, job: Option<&str>) -> Result<Vec<Candidate>, Unknown> {
+pub async fn candidates(
+    client: &Client,
+    job: Option<&str>,
+    at: Option<Timestamp>,
+) -> Result<Vec<Candidate>, Unknown> {
     let selector = job.map_or_else(String::new, |job| format!("{{job=\"{}\"}}", quoted(job)));
-    let reply = client.query(&format!("node_uname_info{selector}"), None).await?;
+    let reply = client.query(&format!("node_uname_info{selector}"), at).await?;
     let label = |answer: &Answer, name: &str| answer.labels.get(name).cloned().unwrap_or_default();
     let found: Vec<Candidate> = reply
         .series
@@ -234,7 +242,7 @@ pub struct Collected {
     /// Warnings of the server, each once.
     pub warnings: BTreeSet<String>,
     /// Signals whose query failed, with the reason.
-    pub failed: Vec<(&'static str, Error)>,
+    pub failed: Vec<(&'static str, String)>,
 }
 
 /// Reads the catalogue's signals of some nodes.
@@ -273,42 +281,69 @@ impl Source {
     /// steps. A query that fails is reported and does not stop the others.
     pub async fn collect(&self, window: Window) -> Collected {
         let grid = Window { start: self.aligned(window.start), end: self.aligned(window.end) };
-        let mut queries: Vec<(&'static str, String, f64)> =
-            vec![("up", format!("max by (instance) (up{{{}}})", self.selector), 0.0)];
-        let range = format!("{}ms", (self.window_s * 1000.0).round());
-        for row in SIGNALS.iter().filter(|row| row.in_prometheus) {
-            let averaged = if row.expr.has_rate() { self.window_s } else { 0.0 };
-            queries.push((row.name, row.expr.promql(&self.selector, &range), averaged));
-        }
         let mut collected = Collected::default();
-        for batch in queries.chunks(AT_ONCE) {
-            let mut tasks = tokio::task::JoinSet::new();
-            for (name, query, averaged) in batch.iter().cloned() {
+        let mut waiting: VecDeque<Query> = self.queries().into();
+        let mut under_way = tokio::task::JoinSet::new();
+        loop {
+            while under_way.len() < AT_ONCE
+                && let Some(query) = waiting.pop_front()
+            {
                 let (client, step) = (self.client.clone(), self.interval_s);
-                tasks.spawn(async move {
-                    (name, averaged, client.range(&query, grid.start, grid.end, step).await)
+                under_way.spawn(async move {
+                    let answer = client.range(&query.promql(), grid.start, grid.end, step).await;
+                    (query, answer)
                 });
             }
-            while let Some(done) = tasks.join_next().await {
-                // A task that panicked has no answer; its signal is unobserved.
-                let Ok((name, averaged, answer)) = done else { continue };
-                match answer {
-                    Ok(reply) => {
-                        collected.warnings.extend(reply.warnings);
-                        collected.pieces.extend(
-                            reply.series.into_iter().filter_map(|one| piece(name, averaged, one)),
-                        );
-                    }
-                    Err(error) => collected.failed.push((name, error)),
+            let Some(done) = under_way.join_next().await else { break };
+            // A task that panicked has no answer; its signals are unobserved.
+            let Ok((query, answer)) = done else { continue };
+            match answer {
+                Ok(reply) => {
+                    collected.warnings.extend(reply.warnings);
+                    collected
+                        .pieces
+                        .extend(reply.series.into_iter().filter_map(|one| query.piece(one)));
                 }
-            }
-            // When the first four all fail, the server is away: the rest
-            // would only wait for it in turn.
-            if collected.pieces.is_empty() && collected.failed.len() >= AT_ONCE.min(queries.len()) {
-                break;
+                // The server knows the query and cannot compute all of it: what
+                // it can is asked for alone.
+                Err(Error::Status { status: 400 | 422, .. }) if query.parts.len() > 1 => {
+                    waiting.extend(query.parts.into_iter().map(|part| Query { parts: vec![part] }));
+                }
+                Err(error) => {
+                    let names = query.parts.iter().map(|part| part.name);
+                    collected.failed.extend(names.map(|name| (name, error.to_string())));
+                    // When the first ones all fail, the server is away: the
+                    // rest would only wait for it in turn.
+                    if collected.pieces.is_empty() {
+                        waiting.clear();
+                    }
+                }
             }
         }
         collected
+    }
+
+    /// What is asked for: `up` by itself, which is small and says which samples
+    /// there are, and the signals by fours. Their number does not depend on
+    /// that of the nodes.
+    fn queries(&self) -> Vec<Query> {
+        let range = format!("{}ms", (self.window_s * 1000.0).round());
+        let up = Part {
+            name: "up",
+            promql: format!("max by (instance) (up{{{}}})", self.selector),
+            averaged_s: 0.0,
+        };
+        let parts: Vec<Part> = SIGNALS
+            .iter()
+            .filter(|row| row.in_prometheus)
+            .map(|row| Part {
+                name: row.name,
+                promql: row.expr.promql(&self.selector, &range),
+                averaged_s: if row.expr.has_rate() { self.window_s } else { 0.0 },
+            })
+            .collect();
+        let signals = parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec() });
+        std::iter::once(Query { parts: vec![up] }).chain(signals).collect()
     }
 
     fn aligned(&self, t: Timestamp) -> Timestamp {
@@ -316,14 +351,41 @@ impl Source {
     }
 }
 
-fn piece(name: &'static str, averaged: f64, answer: Answer) -> Option<Piece> {
-    let Answer { mut labels, points } = answer;
-    if points.is_empty() {
-        return None;
+/// One signal of a query.
+#[derive(Debug, Clone)]
+struct Part {
+    name: &'static str,
+    promql: String,
+    /// Seconds over which its points are averaged.
+    averaged_s: f64,
+}
+
+/// Signals that are asked for together.
+#[derive(Debug, Clone)]
+struct Query {
+    parts: Vec<Part>,
+}
+
+impl Query {
+    /// The union of its parts, each of which carries its name as a label.
+    fn promql(&self) -> String {
+        let parts = self.parts.iter().map(|Part { name, promql, .. }| {
+            format!("label_replace({promql}, \"{SIGNAL}\", \"{name}\", \"\", \"\")")
+        });
+        parts.collect::<Vec<_>>().join(" or ")
     }
-    let instance = labels.remove("instance")?;
-    let device = device(labels);
-    Some(Piece { name, instance, signal: Signal { device, points, window_s: averaged } })
+
+    fn piece(&self, answer: Answer) -> Option<Piece> {
+        let Answer { mut labels, points } = answer;
+        if points.is_empty() {
+            return None;
+        }
+        let signal = labels.remove(SIGNAL)?;
+        let part = self.parts.iter().find(|part| part.name == signal)?;
+        let instance = labels.remove("instance")?;
+        let signal = Signal { device: device(labels), points, window_s: part.averaged_s };
+        Some(Piece { name: part.name, instance, signal })
+    }
 }
 
 /// After the instance, `sum by` leaves at most one label: the device.

@@ -1,0 +1,101 @@
+//! A run that loads nothing: a past window, as a Prometheus kept it.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use super::{
+    conduct::Error,
+    nodes::{self, Nodes},
+};
+use crate::{
+    model::{
+        run::{Manifest, PhaseRecord, RUN_SCHEMA, State},
+        time::Window,
+    },
+    scenario::plan::Plan,
+    store::{self, folder::RunFolder, journal::Journal, names},
+};
+
+/// What the caller decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where runs are kept.
+    pub reports: PathBuf,
+    /// The run's name; `run-N` without one.
+    pub name: Option<String>,
+    /// A scenario that says the same: its telemetry, and one phase without
+    /// load that is as long as the window.
+    pub scenario_text: String,
+    /// `--set` values.
+    pub overrides: Vec<String>,
+    /// What to look at.
+    pub window: Window,
+    /// Nodes by name or instance; none for all.
+    pub nodes: Vec<String>,
+}
+
+/// Read a window and keep it as a run.
+///
+/// # Errors
+/// When the server does not answer, does not know a node, or has nothing of
+/// the window; or when the run cannot be kept.
+pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
+    let Nodes { records, source, telemetry, mut notes } =
+        nodes::past(plan, &options.nodes, options.window.end)?;
+    let source = source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
+    let runtime = nodes::runtime()?;
+    let collected = runtime.block_on(source.collect(options.window));
+    let reasons: BTreeSet<String> =
+        collected.failed.iter().map(|(_, reason)| reason.clone()).collect();
+    if collected.pieces.is_empty() {
+        let mut why = vec![format!(
+            "{} has no samples from {} to {}",
+            source.base(),
+            options.window.start,
+            options.window.end
+        )];
+        why.extend(reasons);
+        return Err(Error::Refused(why));
+    }
+    notes.extend(reasons.into_iter().map(|reason| format!("Prometheus: {reason}")));
+    let warnings = collected.warnings.iter();
+    notes.extend(warnings.map(|warning| format!("Prometheus warns: {warning}")));
+    let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
+    folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
+    let journal = Journal::create(&folder)?;
+    for piece in &collected.pieces {
+        journal.signal(piece.name, &piece.instance, &piece.signal);
+    }
+    journal.close().map_err(|source| store::Error::Io {
+        what: "cannot write",
+        path: folder.path().to_owned(),
+        source,
+    })?;
+    let Window { start, end } = options.window;
+    folder.write_manifest(&Manifest {
+        schema: RUN_SCHEMA,
+        id: folder.id(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        state: State::Complete,
+        recovered: false,
+        start,
+        end: Some(end),
+        scenario: plan.name.clone(),
+        description: plan.description.clone(),
+        overrides: options.overrides.clone(),
+        phases: vec![PhaseRecord {
+            name: "window".to_owned(),
+            level: None,
+            start,
+            steady: None,
+            end: Some(end),
+            planned_s: options.window.seconds(),
+            loads: Vec::new(),
+        }],
+        nodes: records,
+        telemetry,
+        tags: std::collections::BTreeMap::new(),
+        notes,
+        stopped: None,
+    })?;
+    Ok(folder)
+}
