@@ -127,7 +127,12 @@ fn a_worker_that_hangs_in_the_disk_is_told_and_not_waited_for() {
         .spawn()
         .unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    wait_for("the workers", 20, || disk.users().len() == 3);
+    // At work, and not still setting themselves up.
+    let journal = sandbox.reports("run-1").join("workers.jsonl");
+    let at_work = |line: &str| !line.contains("\"setup\":true");
+    let lines = || fs::read_to_string(&journal).unwrap_or_default();
+    wait_for("the work", 20, || lines().lines().any(at_work));
+    assert_eq!(disk.users().len(), 3);
     let freeze = disk.freeze();
     wait_for("the workers to hang", 5, || disk.users().iter().all(|pid| state(*pid) == 'D'));
     let stopped = Instant::now();

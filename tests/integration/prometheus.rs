@@ -463,7 +463,7 @@ fn tls_and_basic_authentication_are_those_of_the_server() {
     for (ca, password, expected) in [
         (shown, "password", "invalid peer certificate"),
         (trusted.as_str(), "wrong", "401"),
-        ("ca_file = \"cert.pem\"\n", "password", "set `cert_file` and `key_file`"),
+        ("ca_file = \"cert.pem\"\n", "password", "Then set `cert_file` and `key_file`"),
         ("ca_file = \"junk.pem\"\n", "password", "no PEM certificate"),
         ("cert_file = \"junk.pem\"\nkey_file = \"key.pem\"\n", "password", "junk.pem and key.pem"),
     ] {

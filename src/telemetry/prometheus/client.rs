@@ -293,10 +293,13 @@ fn causes(error: &reqwest::Error) -> String {
             "; the server's certificate is marked as an authority: make it with basicConstraints=CA:FALSE, or have an authority sign it",
         );
     }
-    // Which of the two a server says is its library's choice.
-    if text.contains("alert: CertificateRequired") || text.contains("alert: BadCertificate") {
+    // Which alert a server sends is its library's choice, and the connection can
+    // be gone before it is read.
+    let closed = ["alert: CertificateRequired", "alert: BadCertificate", "connection closed"];
+    let is_tls = error.url().is_some_and(|url| url.scheme() == "https");
+    if is_tls && closed.iter().any(|sign| text.contains(sign)) {
         text.push_str(
-            "; the server wants to see a client certificate that it trusts: set `cert_file` and `key_file`",
+            "; does the server want to see a client certificate that it trusts? Then set `cert_file` and `key_file`",
         );
     }
     text
