@@ -147,7 +147,7 @@ pub struct AnalyzeArgs {
     /// The job that scrapes the node_exporters
     #[arg(long, value_name = "JOB")]
     pub job: Option<String>,
-    /// A key of [telemetry], such as telemetry.token_file=/etc/token
+    /// A key of a scenario's telemetry, such as telemetry.token_file=/etc/token
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Name of the kept run [default: run-N with the next number]
