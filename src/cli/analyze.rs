@@ -41,8 +41,8 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failure> {
         nodes: args.nodes.clone(),
     };
     let folder = past::look_back(&plan, &options)?;
-    let analysis = verdict::judge(&folder, args.format)?;
-    Ok(verdict::exit(&analysis, args.fail_on_saturation, args.strict))
+    let analysis = verdict::judge(&folder, args.judging)?;
+    Ok(verdict::exit(&analysis, args.judging))
 }
 
 fn window(args: &AnalyzeArgs) -> Result<Window, Failure> {

@@ -76,6 +76,20 @@ pub enum Printed {
     Json,
 }
 
+/// What becomes of a verdict.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Judging {
+    /// How the verdict is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Printed,
+    /// End with 5 when the data cannot carry a verdict
+    #[arg(long)]
+    pub strict: bool,
+    /// End with 3 when a resource was at its limit
+    #[arg(long)]
+    pub fail_on_saturation: bool,
+}
+
 /// `stressor run`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -100,15 +114,8 @@ pub struct RunArgs {
     /// Say what would happen, and the worst case, without doing it
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// How the verdict is printed
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Printed,
-    /// End with 5 when the data cannot carry a verdict
-    #[arg(long)]
-    pub strict: bool,
-    /// End with 3 when a resource was at its limit
-    #[arg(long)]
-    pub fail_on_saturation: bool,
+    #[command(flatten)]
+    pub judging: Judging,
     /// Start although a safety limit would be crossed
     #[arg(long = "unsafe")]
     pub unsafe_limits: bool,
@@ -155,15 +162,8 @@ pub struct AnalyzeArgs {
     pub name: Option<String>,
     #[command(flatten)]
     pub reports: Reports,
-    /// How the verdict is printed
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: Printed,
-    /// End with 5 when the data cannot carry a verdict
-    #[arg(long)]
-    pub strict: bool,
-    /// End with 3 when a resource was at its limit
-    #[arg(long)]
-    pub fail_on_saturation: bool,
+    #[command(flatten)]
+    pub judging: Judging,
 }
 
 /// `stressor signals`.

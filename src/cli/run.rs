@@ -44,7 +44,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let mut display = Display::new(args.quiet, args.verbose);
     let outcome = conduct(&plan, &options, &mut |update| display.show(&update))?;
     display.clear();
-    let analysis = verdict::judge(&outcome.folder, args.format)?;
+    let analysis = verdict::judge(&outcome.folder, args.judging)?;
     Ok(match outcome.state {
         State::Interrupted => {
             let signal = outcome.signal.map_or(2, |signal| signal as i32);
@@ -52,7 +52,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         }
         State::Aborted => Exit::Aborted,
         State::Failed | State::Running => Exit::Failed,
-        State::Complete => verdict::exit(&analysis, args.fail_on_saturation, args.strict),
+        State::Complete => verdict::exit(&analysis, args.judging),
     })
 }
 
@@ -75,7 +75,7 @@ fn dry_run(args: &RunArgs, plan: &Plan, roots: &Roots) -> Result<Exit, Failure> 
     let cores = crate::host::allowed_cores();
     let machine = preflight::machine(roots, &cores);
     let found = preflight::check(plan, roots, &cores, args.unsafe_limits);
-    match args.format {
+    match args.judging.format {
         Printed::Text => {
             output::text(&explain::plan(plan, machine));
             output::text("\n");

@@ -2,7 +2,7 @@
 //! tell it, and end with the code that it asks for.
 
 use super::{
-    args::Printed,
+    args::{Judging, Printed},
     exit::{Exit, Failure},
     output,
 };
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Judge the run of a folder, write its reports and print the verdict.
-pub(super) fn judge(folder: &RunFolder, printed: Printed) -> Result<Analysis, Failure> {
+pub(super) fn judge(folder: &RunFolder, judging: Judging) -> Result<Analysis, Failure> {
     let run = store::read::run(folder)?;
     let analysis = analyze::analyze(&run);
     let mut written = Ok(());
@@ -26,7 +26,7 @@ pub(super) fn judge(folder: &RunFolder, printed: Printed) -> Result<Analysis, Fa
         written = written.and(folder.replace(format.file_name(), &bytes));
     }
     // The verdict is told even where it cannot be kept.
-    print(printed, &run, &analysis, folder)?;
+    print(judging.format, &run, &analysis, folder)?;
     written?;
     Ok(analysis)
 }
@@ -52,7 +52,8 @@ fn print(
 
 /// The exit code of a verdict: gates first, then what `--fail-on-saturation`
 /// and `--strict` ask.
-pub(super) fn exit(analysis: &Analysis, fail_on_saturation: bool, strict: bool) -> Exit {
+pub(super) fn exit(analysis: &Analysis, judging: Judging) -> Exit {
+    let Judging { strict, fail_on_saturation, .. } = judging;
     let at_limit = analysis
         .overall
         .as_ref()
