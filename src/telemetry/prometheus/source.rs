@@ -284,6 +284,7 @@ impl Source {
         let mut collected = Collected::default();
         let mut waiting: VecDeque<Query> = self.queries().into();
         let mut under_way = tokio::task::JoinSet::new();
+        let mut refused = 0;
         loop {
             while under_way.len() < AT_ONCE
                 && let Some(query) = waiting.pop_front()
@@ -312,9 +313,10 @@ impl Source {
                 Err(error) => {
                     let names = query.parts.iter().map(|part| part.name);
                     collected.failed.extend(names.map(|name| (name, error.to_string())));
-                    // When the first ones all fail, the server is away: the
-                    // rest would only wait for it in turn.
-                    if collected.pieces.is_empty() {
+                    refused += 1;
+                    // When as many as are under way at once all fail, the server
+                    // is away: the rest would only wait for it in turn.
+                    if collected.pieces.is_empty() && refused >= AT_ONCE {
                         waiting.clear();
                     }
                 }
