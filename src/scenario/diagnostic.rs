@@ -77,6 +77,7 @@ impl Diagnostic {
         let start = (self.span.start - offset).min(text.len());
         let line_start = text.get(..start).and_then(|head| head.rfind('\n')).map_or(0, |at| at + 1);
         let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
+        let (name, line) = (without_secrets(name), without_secrets(line));
         let number = text.get(..line_start).unwrap_or("").matches('\n').count() + 1;
         let before = text.get(line_start..start).unwrap_or("");
         let column = before.chars().count() + 1;
@@ -103,6 +104,22 @@ impl Diagnostic {
 }
 
 /// The candidate most like `text`, if one is like it at all.
+/// A text with the user and password of every URL in it starred out: what is
+/// wrong may be just that they are there, and errors end up in logs.
+fn without_secrets(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        let authority = after.split(['/', '"', '\'', ' ']).next().unwrap_or("");
+        let secret = authority.rfind('@').map_or("", |at| authority.get(..at).unwrap_or(""));
+        shown.push_str(before);
+        shown.push_str("://");
+        shown.extend(secret.chars().map(|_| '*'));
+        rest = after.get(secret.len()..).unwrap_or("");
+    }
+    shown + rest
+}
+
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A slip of the fingers is a letter or two (Damerau); a half-remembered
     // name begins alike (Jaro and Winkler).
@@ -138,6 +155,12 @@ mod tests {
         let source = Source::new("x.toml", "a = 1\n", &["b=2".to_owned()]);
         let text = Diagnostic::new(9..10, "no").render(&source);
         assert!(text.contains("--set b=2:1:3"), "{text}");
+    }
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        let shown = without_secrets("a = \"https://u:p@ss@h:1/x\" # http://h/@");
+        assert_eq!(shown, "a = \"https://******@h:1/x\" # http://h/@");
     }
 
     #[test]
