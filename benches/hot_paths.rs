@@ -23,7 +23,7 @@ use stressor::{
 
 /// An hour of this machine at one sample a second: two real samples, drawn out.
 fn hour() -> Vec<Snapshot> {
-    let sampler = Sampler::new(Roots::default(), Clock::start());
+    let mut sampler = Sampler::new(Roots::default(), Clock::start());
     let first = sampler.sample();
     std::thread::sleep(Duration::from_secs(1));
     let second = sampler.sample();
@@ -117,7 +117,7 @@ fn answer() -> Vec<u8> {
 }
 
 fn hot_paths(c: &mut Criterion) {
-    let sampler = Sampler::new(Roots::default(), Clock::start());
+    let mut sampler = Sampler::new(Roots::default(), Clock::start());
     c.bench_function("one sample of this machine", |b| b.iter(|| black_box(sampler.sample())));
     let snapshots = hour();
     c.bench_function("signals of one hour at 1 s", |b| b.iter(|| black_box(run_of(&snapshots))));

@@ -32,7 +32,7 @@ fn measure(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let folder = RunFolder::create(reports, None)?;
     let mut journal = Journal::create(&folder)?;
-    let sampler = Sampler::new(Roots::default(), Clock::start());
+    let mut sampler = Sampler::new(Roots::default(), Clock::start());
     let (begun, before) = (Instant::now(), cpu_s());
     for sample in 1..=samples {
         journal.sample(&sampler.sample());

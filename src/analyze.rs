@@ -26,6 +26,7 @@ use outcome::{Analysis, Data, NodeOutcome, Overall, PhaseOutcome, Validity};
 /// Judge a run.
 pub fn analyze(run: &Run) -> Analysis {
     let own = workload::signals(run);
+    let loads = workload::summaries(run);
     let nodes: Vec<NodeOutcome> = run
         .nodes
         .iter()
@@ -33,7 +34,7 @@ pub fn analyze(run: &Run) -> Analysis {
             node: node.record.name.clone(),
             source: node.record.source.name(),
             phases: (0..run.manifest.phases.len())
-                .filter_map(|index| verdict::phase(run, node, index, &own))
+                .filter_map(|index| verdict::phase(run, node, index, &own, &loads))
                 .collect(),
         })
         .collect();
@@ -44,7 +45,7 @@ pub fn analyze(run: &Run) -> Analysis {
         overall: overall(&nodes, run),
         validity: validity(run, &nodes),
         thresholds: gates::judge(run, &own),
-        loads: workload::summaries(run),
+        loads,
         nodes,
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{
     outcome::{Evidence, Kind},
-    resources::{Counts, Criterion, Resource},
+    resources::{Condition, Counts, Criterion, Resource},
 };
 use crate::model::{
     catalogue::{self, Class},
     series::SignalSet,
+    stats,
     time::Window,
     units::Unit,
 };
@@ -35,8 +36,10 @@ pub struct Held {
     pub device: Option<String>,
     /// How many samples.
     pub samples: usize,
-    /// Whether the limit is reached.
+    /// Whether the limit is reached and its conditions hold.
     pub met: bool,
+    /// The first of its conditions that does not hold.
+    pub but: Option<&'static Condition>,
     /// Whether reaching it decides, given everything else.
     pub decides: bool,
 }
@@ -54,6 +57,8 @@ pub struct Assessment {
     pub held: Vec<Held>,
     /// Whether utilization, saturation, error are at their limit.
     pub met: Met,
+    /// Whether it is only concluded from what the rest of the machine shows.
+    pub hinted: bool,
     /// Share of the ceiling in use.
     pub utilization: Option<f64>,
     /// The same in the baseline.
@@ -95,9 +100,13 @@ pub fn resource(
             .map(|signal| signal.device.clone())
             .collect();
     }
+    // A node-wide signal (PSI) serves every device of its resource, unless the
+    // node as a whole is one of them.
+    let shared = !devices.contains(&None);
+    let seen = Seen { signals, window, whole, baseline, shared };
     let mut all: Vec<Assessment> = devices
         .into_iter()
-        .map(|device| one(resource, device, signals, window, whole, baseline))
+        .map(|device| one(resource, device, &seen))
         .filter(|assessment| assessment.kind != Kind::Unknown)
         .collect();
     if all.is_empty() {
@@ -107,6 +116,7 @@ pub fn resource(
             kind: Kind::Unknown,
             held: Vec::new(),
             met: Met::default(),
+            hinted: false,
             utilization: None,
             utilization_before: None,
         });
@@ -114,39 +124,53 @@ pub fn resource(
     all
 }
 
-fn one(
-    resource: &'static Resource,
-    device: Option<String>,
-    signals: &SignalSet,
+/// What is looked at.
+struct Seen<'a> {
+    signals: &'a SignalSet,
     window: Window,
     whole: Window,
     baseline: Option<Window>,
-) -> Assessment {
+    shared: bool,
+}
+
+fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> Assessment {
     let hold = |criteria: &'static [Criterion], class: Class| -> Vec<Held> {
         criteria
             .iter()
-            .filter_map(|criterion| {
-                let window = if class == Class::Error { whole } else { window };
-                held(criterion, class, device.as_deref(), signals, window, baseline)
-            })
+            .filter_map(|criterion| seen.held(criterion, class, device.as_deref()))
             .collect()
     };
     let utilization = hold(resource.utilization, Class::Utilization);
     let mut saturation = hold(resource.saturation, Class::Saturation);
     let mut errors = hold(resource.errors, Class::Error);
     let at_limit = utilization.iter().any(|held| held.met);
-    let near = utilization.iter().any(|held| held.value >= held.criterion.near);
-    let seen_directly = saturation
-        .iter()
-        .any(|held| !matches!(held.criterion.counts, Counts::Substitute | Counts::Never));
-    if seen_directly {
-        saturation.retain(|held| held.criterion.counts != Counts::Substitute);
-    }
+    let near =
+        utilization.iter().any(|held| held.but.is_none() && held.value >= held.criterion.near);
+    let waits_near = saturation.iter().any(|held| {
+        held.but.is_none()
+            && held.criterion.counts == Counts::AtLimit
+            && held.value >= held.criterion.near
+    });
+    let waits_seen = saturation.iter().any(|held| {
+        !matches!(held.criterion.counts, Counts::Substitute | Counts::Hint | Counts::Never)
+    });
+    // Of its own: what counts only at a utilization may be anyone's.
+    let seen_directly = !utilization.is_empty()
+        || !errors.is_empty()
+        || saturation
+            .iter()
+            .any(|held| matches!(held.criterion.counts, Counts::Alone | Counts::Near));
+    saturation.retain(|held| match held.criterion.counts {
+        Counts::Substitute => !waits_seen,
+        Counts::Hint => !seen_directly,
+        _ => true,
+    });
     for held in saturation.iter_mut().chain(&mut errors) {
         held.decides = held.met
             && match held.criterion.counts {
-                Counts::Alone => true,
-                Counts::Near => near,
+                Counts::Alone | Counts::Hint => true,
+                // A ceiling that is not seen cannot be asked.
+                Counts::Near => near || utilization.is_empty(),
                 Counts::AtLimit | Counts::Substitute => at_limit,
                 Counts::Never => false,
             };
@@ -162,7 +186,8 @@ fn one(
         Kind::Saturated
     } else if at_limit && resource.ceiling_known {
         Kind::Full
-    } else if at_limit || near {
+    } else if near && (resource.ceiling_known || (at_limit && waits_near)) {
+        // Busy all the time says nothing of a device that can do more at once.
         Kind::Near
     } else {
         Kind::Idle
@@ -170,6 +195,7 @@ fn one(
     let most = utilization.iter().max_by(|a, b| a.value.total_cmp(&b.value));
     let (utilization_now, utilization_before) =
         most.map_or((None, None), |held| (Some(share(held.value)), held.before.map(share)));
+    let hinted = kind == Kind::Saturated && !seen_directly;
     let mut all = errors;
     all.extend(saturation);
     all.extend(utilization);
@@ -179,6 +205,7 @@ fn one(
         kind,
         held: all,
         met,
+        hinted,
         utilization: utilization_now,
         utilization_before,
     }
@@ -194,43 +221,70 @@ fn shown(criterion: &Criterion, value: f64) -> f64 {
     if catalogue::unit_of(criterion.signal) == Some(Unit::Ratio) { share(value) } else { value }
 }
 
-fn held(
-    criterion: &'static Criterion,
-    class: Class,
-    device: Option<&str>,
-    signals: &SignalSet,
-    window: Window,
-    baseline: Option<Window>,
-) -> Option<Held> {
-    // A node-wide signal (PSI) serves every device of its resource.
-    let signal =
-        signals.get(criterion.signal, device).or_else(|| signals.get(criterion.signal, None))?;
-    let values = signal.values_in(window);
-    if values.len() < FEWEST_SAMPLES {
-        return None;
+impl Seen<'_> {
+    fn held(
+        &self,
+        criterion: &'static Criterion,
+        class: Class,
+        device: Option<&str>,
+    ) -> Option<Held> {
+        let signal = self
+            .signals
+            .get(criterion.signal, device)
+            .or_else(|| self.shared.then(|| self.signals.get(criterion.signal, None)).flatten())?;
+        // Utilization and saturation are those of the time in which the load
+        // was there; refusals count over the whole phase, its setup included.
+        let window = if class == Class::Error { self.whole } else { self.window };
+        let values = signal.values_in(window);
+        if values.len() < FEWEST_SAMPLES {
+            return None;
+        }
+        let value = shown(criterion, criterion.stat.of(&values)?);
+        let before = self
+            .baseline
+            .and_then(|window| criterion.stat.of(&signal.values_in(window)))
+            .map(|before| shown(criterion, before));
+        let but = criterion.when.iter().find(|condition| !self.holds(condition, device));
+        let met = but.is_none()
+            && value >= criterion.limit
+            && (class != Class::Error
+                || before.is_none_or(|before| value > ABOVE_BASELINE * before));
+        Some(Held {
+            criterion,
+            class,
+            value,
+            before,
+            device: signal.device.clone(),
+            samples: values.len(),
+            met,
+            but,
+            decides: met,
+        })
     }
-    let value = shown(criterion, criterion.stat.of(&values)?);
-    let before = baseline
-        .and_then(|window| criterion.stat.of(&signal.values_in(window)))
-        .map(|before| shown(criterion, before));
-    let met = value >= criterion.limit
-        && (class != Class::Error || before.is_none_or(|before| value > ABOVE_BASELINE * before));
-    Some(Held {
-        criterion,
-        class,
-        value,
-        before,
-        device: signal.device.clone(),
-        samples: values.len(),
-        met,
-        decides: met,
-    })
+
+    fn holds(&self, condition: &Condition, device: Option<&str>) -> bool {
+        let name = condition.signal();
+        let signal = self.signals.get(name, device).or_else(|| self.signals.get(name, None));
+        let median = signal.and_then(|signal| stats::median(&signal.values_in(self.window)));
+        median.is_some_and(|median| match condition {
+            Condition::AtLeast(_, least) => median >= *least,
+            Condition::Below(_, most) => median < *most,
+        })
+    }
 }
 
 impl Assessment {
     /// Whether the resource is at its limit.
     pub fn at_limit(&self) -> bool {
         matches!(self.kind, Kind::Saturated | Kind::Full)
+    }
+
+    /// Whether work that waits for it, or is refused, would have been seen.
+    pub fn waits_seen(&self) -> bool {
+        self.held.iter().any(|held| {
+            held.class != Class::Utilization
+                && !matches!(held.criterion.counts, Counts::Hint | Counts::Never)
+        })
     }
 
     /// The criterion that says most clearly that the limit is reached.
@@ -251,7 +305,11 @@ impl Assessment {
     /// Its name with its device, in a sentence.
     pub fn title(&self) -> String {
         let device = self.device.as_deref().unwrap_or("").trim();
-        self.resource.title.replace("{device}", device).trim_end().to_owned()
+        let title = match device {
+            "" => self.resource.title.replace("of cgroup {device}", "of a cgroup"),
+            _ => self.resource.title.to_owned(),
+        };
+        title.replace("{device}", device).trim_end().to_owned()
     }
 
     /// The evidence, as the report has it.
@@ -262,7 +320,10 @@ impl Assessment {
             .filter_map(|held| {
                 let row = catalogue::signal(held.criterion.signal)?;
                 let unit = row.unit;
-                let relation = if held.met { "at or above" } else { "below" };
+                let relation =
+                    if held.value >= held.criterion.limit { "at or above" } else { "below" };
+                let but = held.but.filter(|_| held.value >= held.criterion.limit);
+                let but = but.map_or_else(String::new, in_words);
                 let before = held.before.map_or_else(String::new, |before| {
                     format!(", {} in the baseline", unit.show(before))
                 });
@@ -279,7 +340,7 @@ impl Assessment {
                     samples: held.samples,
                     source: held.criterion.source,
                     text: format!(
-                        "{}: {}{before}; {relation} {}",
+                        "{}: {}{before}; {relation} {}{but}",
                         row.what,
                         unit.show(held.value),
                         unit.show(held.criterion.limit),
@@ -291,4 +352,17 @@ impl Assessment {
         all.sort_by_key(|one| !one.supports);
         all
     }
+}
+
+/// Why a criterion does not count.
+fn in_words(condition: &Condition) -> String {
+    let show = |name: &str, limit: f64| {
+        let unit = catalogue::unit_of(name).map_or_else(String::new, |unit| unit.show(limit));
+        (name.to_owned(), unit)
+    };
+    let ((name, limit), relation) = match condition {
+        Condition::AtLeast(name, limit) => (show(name, *limit), "at least"),
+        Condition::Below(name, limit) => (show(name, *limit), "below"),
+    };
+    format!("; counts only with {name} {relation} {limit}")
 }

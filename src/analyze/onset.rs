@@ -9,14 +9,14 @@ use crate::model::{
 /// The start of the first averaging window from which on the signal stays at
 /// its limit: a mean over a window reaches 95 % of a ceiling only when nearly
 /// the whole window was there, so the time is the window's start, not its end.
-/// "Stays" means that this point and the next reach it, and so does the median
+/// "Stays" means that this point and the next reach it, and so do four of ten
 /// of all that follow: a dip is not an end, a blip not a beginning.
 pub(super) fn since(signal: &Signal, limit: f64, window: Window) -> Option<Timestamp> {
     let points: Vec<_> = signal.points_in(window).collect();
     for (at, point) in points.iter().enumerate() {
         let rest: Vec<f64> = points.iter().skip(at).map(|point| point.v).collect();
         let next = rest.get(1).copied().unwrap_or(point.v);
-        if point.v >= limit && next >= limit && stats::median(&rest)? >= limit {
+        if point.v >= limit && next >= limit && stats::quantile(&rest, 0.6)? >= limit {
             let start = point.t.plus(-signal.window_s);
             return Some(start.max(window.start));
         }

@@ -2,18 +2,26 @@
 //! its thresholds with their sources, and what it can be a consequence of;
 //! adding one is adding a file and its line here.
 
+mod conntrack;
 mod cpu;
+mod cpu_affinity;
 mod cpu_core;
 mod cpu_quota;
+mod cpu_softirq;
 mod cpu_steal;
+mod cpu_thermal;
 mod disk;
 mod file_descriptors;
 mod filesystem;
 mod inodes;
+mod io_limit;
 mod memory;
 mod memory_limit;
 mod network;
+mod network_path;
 mod pids;
+mod ports;
+mod sockets;
 mod tcp_listen;
 mod udp_receive;
 
@@ -32,8 +40,29 @@ pub struct Criterion {
     pub near: f64,
     /// What else must hold for it to count.
     pub counts: Counts,
+    /// Medians that must all hold for it to count. One that was not seen does
+    /// not hold.
+    pub when: &'static [Condition],
     /// Where the threshold comes from.
     pub source: &'static str,
+}
+
+/// The median of another signal, of the same device where it has devices.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition {
+    /// It is at least this.
+    AtLeast(&'static str, f64),
+    /// It is below this.
+    Below(&'static str, f64),
+}
+
+impl Condition {
+    /// The signal it looks at.
+    pub const fn signal(&self) -> &'static str {
+        match self {
+            Self::AtLeast(signal, _) | Self::Below(signal, _) => signal,
+        }
+    }
 }
 
 /// When a met criterion of saturation or error counts.
@@ -41,12 +70,16 @@ pub struct Criterion {
 pub enum Counts {
     /// Only when utilization is at its limit.
     AtLimit,
-    /// Only when utilization is near its limit.
+    /// Only when utilization is near its limit, or cannot be seen.
     Near,
     /// In any case.
     Alone,
     /// Only at the limit, and only when no other saturation signal is seen.
     Substitute,
+    /// In any case, but only when the resource itself is not seen: what the
+    /// rest of the machine would look like if it were the limit. Makes a
+    /// verdict possible, never likely.
+    Hint,
     /// Shown, but never decides.
     Never,
 }
@@ -59,8 +92,24 @@ pub struct Relation {
     /// A signal and the median it must reach; without one the relation holds
     /// whenever the root is at its limit.
     pub when: Option<(&'static str, f64)>,
+    /// Which device of this resource follows from which of the root.
+    pub between: fn(Option<&str>, Option<&str>) -> bool,
     /// Why it follows.
     pub why: &'static str,
+}
+
+impl Relation {
+    /// A relation that holds whenever the root is at its limit.
+    const fn always(root: &'static str, why: &'static str) -> Self {
+        Self { root, when: None, between: |_, _| true, why }
+    }
+}
+
+/// Whether a block device lies on another one: what it does, the other does
+/// too. By the kernel's names, which both sources show.
+pub fn is_stacked(device: Option<&str>) -> bool {
+    let stacked = ["loop", "dm-", "md", "bcache", "drbd", "rbd"];
+    device.is_some_and(|device| stacked.iter().any(|prefix| device.starts_with(prefix)))
 }
 
 /// A resource.
@@ -97,18 +146,26 @@ pub struct Resource {
 pub static ALL: &[&Resource] = &[
     &memory_limit::RESOURCE,
     &cpu_quota::RESOURCE,
+    &io_limit::RESOURCE,
     &cpu_steal::RESOURCE,
+    &cpu_thermal::RESOURCE,
     &memory::RESOURCE,
+    &cpu_softirq::RESOURCE,
+    &cpu_affinity::RESOURCE,
     &disk::RESOURCE,
     &cpu::RESOURCE,
     &cpu_core::RESOURCE,
     &network::RESOURCE,
+    &network_path::RESOURCE,
     &filesystem::RESOURCE,
     &inodes::RESOURCE,
     &file_descriptors::RESOURCE,
     &pids::RESOURCE,
     &tcp_listen::RESOURCE,
     &udp_receive::RESOURCE,
+    &conntrack::RESOURCE,
+    &ports::RESOURCE,
+    &sockets::RESOURCE,
 ];
 
 /// The resource of a name.
@@ -116,31 +173,43 @@ pub fn resource(name: &str) -> Option<&'static Resource> {
     ALL.iter().copied().find(|resource| resource.name == name)
 }
 
-/// A utilization: met from `limit` on by the median sample, near from `near`.
+/// What four samples of ten reach. Two resources that are the limit in turn
+/// are each at it for a little less than half the time.
+const OFTEN: Stat = Stat::Percentile(60);
+
+/// A utilization: met when four samples of ten reach `limit`, near from `near`.
 const fn utilization(
     signal: &'static str,
     limit: f64,
     near: f64,
     source: &'static str,
 ) -> Criterion {
-    Criterion { signal, stat: Stat::Percentile(50), limit, near, counts: Counts::Alone, source }
+    Criterion { signal, stat: OFTEN, limit, near, counts: Counts::Alone, when: &[], source }
 }
 
 /// A utilization of something that fills up and stays full: met when a tenth
 /// of the phase's samples reach the limit. A machine that takes half a phase
 /// to fill its memory has filled it all the same.
 const fn level(signal: &'static str, limit: f64, near: f64, source: &'static str) -> Criterion {
-    Criterion { signal, stat: Stat::Percentile(90), limit, near, counts: Counts::Alone, source }
+    Criterion {
+        signal,
+        stat: Stat::Percentile(90),
+        limit,
+        near,
+        counts: Counts::Alone,
+        when: &[],
+        source,
+    }
 }
 
-/// A saturation: met from `limit` on by the median sample.
+/// A saturation: met when four samples of ten reach `limit`.
 const fn saturation(
     signal: &'static str,
     limit: f64,
     counts: Counts,
     source: &'static str,
 ) -> Criterion {
-    Criterion { signal, stat: Stat::Percentile(50), limit, near: limit, counts, source }
+    Criterion { signal, stat: OFTEN, limit, near: limit, counts, when: &[], source }
 }
 
 /// An error: met by this many events each second, averaged over the phase.
@@ -150,7 +219,24 @@ const fn errors(
     counts: Counts,
     source: &'static str,
 ) -> Criterion {
-    Criterion { signal, stat: Stat::Mean, limit, near: limit, counts, source }
+    Criterion { signal, stat: Stat::Mean, limit, near: limit, counts, when: &[], source }
+}
+
+impl Criterion {
+    /// The same, where these hold too.
+    const fn when(self, when: &'static [Condition]) -> Self {
+        Self { when, ..self }
+    }
+
+    /// The same, near from here on.
+    const fn near_from(self, near: f64) -> Self {
+        Self { near, ..self }
+    }
+
+    /// The same, by another statistic.
+    const fn by(self, stat: Stat) -> Self {
+        Self { stat, ..self }
+    }
 }
 
 /// Nothing is declared, so this is the start of each resource.
@@ -181,6 +267,9 @@ mod tests {
                 assert!(catalogue::signal(criterion.signal).is_some(), "{}", criterion.signal);
                 assert!(!criterion.source.is_empty(), "{}", criterion.signal);
                 assert!(criterion.near <= criterion.limit, "{}", criterion.signal);
+                for condition in criterion.when {
+                    assert!(catalogue::signal(condition.signal()).is_some(), "{condition:?}");
+                }
             }
             for relation in resource.follows {
                 let root = ALL.iter().position(|other| other.name == relation.root);

@@ -4,13 +4,13 @@
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     cause, onset,
-    outcome::{Cause, Data, Grade, Kind, Mention, PhaseOutcome, Ranked, Verdict},
+    outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
     resources::{ALL, Relation},
     words, workload,
 };
 use crate::model::{
     run::{NodeData, PhaseRecord, Run},
-    series::SignalSet,
+    series::{Point, SignalSet},
     stats,
     time::{Timestamp, Window},
 };
@@ -26,6 +26,8 @@ struct Case<'a> {
     /// From the load's being there on.
     window: Window,
     own: &'a SignalSet,
+    /// What the loads of this phase came to.
+    loads: Vec<&'a LoadOutcome>,
     data: Data,
 }
 
@@ -35,11 +37,13 @@ pub(super) fn phase(
     node: &NodeData,
     index: usize,
     own: &SignalSet,
+    loads: &[LoadOutcome],
 ) -> Option<PhaseOutcome> {
     let phase = run.manifest.phases.get(index)?;
     let (whole, window) = (run.window(phase), run.steady(phase));
     let data = super::data(run, node, phase);
-    let case = Case { run, node, phase, index, whole, window, own, data: data.clone() };
+    let loads = loads.iter().filter(|load| load.index == index).collect();
+    let case = Case { run, node, phase, index, whole, window, own, loads, data: data.clone() };
     let mut assessments = case.assess(window, whole);
     assessments.sort_by(|a, b| {
         Case::rank(b).partial_cmp(&Case::rank(a)).unwrap_or(std::cmp::Ordering::Equal)
@@ -105,6 +109,10 @@ impl Case<'_> {
                 unobserved,
             );
         }
+        if let Some(load) = self.late_generator() {
+            let statement = words::late_generator(&self.node.record.name, load);
+            return self.beyond("generator", statement, assessments, unobserved);
+        }
         let mut roots: Vec<&Assessment> = Vec::new();
         let mut consequences = Vec::new();
         for assessment in assessments.iter().filter(|assessment| assessment.at_limit()) {
@@ -128,8 +136,10 @@ impl Case<'_> {
         let since = self.since(root);
         let grade = self.grade(root, &roots, &unobserved);
         let others = roots.get(1..).unwrap_or(&[]);
+        let others: Vec<(&Assessment, words::Meeting)> =
+            others.iter().map(|other| (*other, self.meeting(root, other))).collect();
         let mut evidence = root.evidence(true);
-        evidence.extend(others.iter().flat_map(|other| other.evidence(false)));
+        evidence.extend(others.iter().flat_map(|(other, _)| other.evidence(false)));
         Verdict {
             resource: root.resource.name.to_owned(),
             device: self.device(root),
@@ -143,7 +153,8 @@ impl Case<'_> {
                 root,
                 since,
                 cause,
-                others,
+                others: &others,
+                busiest: self.busiest(root),
             }),
             evidence,
             consequences,
@@ -162,6 +173,7 @@ impl Case<'_> {
         assessment.resource.follows.iter().find(|relation| {
             let root = assessments.iter().any(|other| {
                 other.resource.name == relation.root
+                    && (relation.between)(assessment.device.as_deref(), other.device.as_deref())
                     && (other.at_limit()
                         || (assessment.kind == Kind::Near && other.kind == Kind::Near))
             });
@@ -191,7 +203,7 @@ impl Case<'_> {
 
     /// For a node-wide signal that means one of several devices, the device.
     fn device(&self, root: &Assessment) -> Option<String> {
-        if root.resource.name != "cpu-core" {
+        if !["cpu-core", "cpu-affinity"].contains(&root.resource.name) {
             return root.device.clone();
         }
         // The busiest core, when the thread stayed on it.
@@ -208,9 +220,7 @@ impl Case<'_> {
     }
 
     fn grade(&self, root: &Assessment, roots: &[&Assessment], unobserved: &[Mention]) -> Grade {
-        let complete = self.data.covers(LEAST_COVERAGE);
-        let decisive = root.met.error || root.met.saturation;
-        if root.kind != Kind::Saturated || !decisive || !complete {
+        if root.hinted || !self.data.covers(LEAST_COVERAGE) {
             return Grade::Possible;
         }
         let vital_unseen = unobserved
@@ -219,13 +229,117 @@ impl Case<'_> {
                 super::resources::resource(&mention.resource).is_some_and(|one| one.vital)
             })
             .count();
-        if vital_unseen > 2 {
-            return Grade::Possible;
+        let decisive = root.met.error || root.met.saturation;
+        match root.kind {
+            Kind::Saturated if decisive && vital_unseen <= 2 => {
+                let alone = vital_unseen == 0 && roots.len() == 1;
+                if alone && self.seen_before(root) && self.plateau() {
+                    Grade::Confirmed
+                } else {
+                    Grade::Likely
+                }
+            }
+            // At a ceiling that is known, and what would wait for it was looked
+            // at and does not.
+            Kind::Full if vital_unseen == 0 && root.waits_seen() => Grade::Likely,
+            _ => Grade::Possible,
         }
-        if vital_unseen == 0 && roots.len() == 1 && self.seen_before(root) && self.plateau() {
-            return Grade::Confirmed;
+    }
+
+    /// Whether two resources were at their limit at the same times, or in turn.
+    fn meeting(&self, one: &Assessment, other: &Assessment) -> words::Meeting {
+        let times = |assessment: &Assessment| -> Option<std::collections::BTreeSet<Timestamp>> {
+            let held = assessment.leading()?;
+            let signals = &self.node.signals;
+            let signal = signals.get(held.criterion.signal, held.device.as_deref())?;
+            let at_limit = |point: &Point| point.v >= held.criterion.limit;
+            Some(signal.points_in(self.window).filter(at_limit).map(|point| point.t).collect())
+        };
+        let (Some(one), Some(other)) = (times(one), times(other)) else {
+            return words::Meeting::Partly;
+        };
+        let both = one.intersection(&other).count() as f64;
+        let fewer = one.len().min(other.len()).max(1) as f64;
+        match both / fewer {
+            share if share >= 0.5 => words::Meeting::Simultaneous,
+            share if share < 0.2 => words::Meeting::Alternating,
+            _ => words::Meeting::Partly,
         }
-        Grade::Likely
+    }
+
+    /// Who used the cores, where that is what ran out.
+    fn busiest(&self, root: &Assessment) -> Vec<(String, f64)> {
+        if !root.resource.name.starts_with("cpu") {
+            return Vec::new();
+        }
+        let mut all: Vec<(String, f64)> = self
+            .node
+            .signals
+            .all("process_cpu_cores")
+            .iter()
+            .filter_map(|one| {
+                let cores = stats::median(&one.values_in(self.window))?;
+                Some((one.device.clone()?, cores)).filter(|_| cores >= 0.05)
+            })
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(3);
+        all
+    }
+
+    /// A load that came too late because its own workers had no time left.
+    fn late_generator(&self) -> Option<&LoadOutcome> {
+        /// A worker that uses this much of a core is its own limit (locust warns
+        /// from 90 % on).
+        const BUSY: f64 = 0.9;
+        /// Share of operations that may be late.
+        const LATE: f64 = 0.01;
+        let seconds = self.window.seconds().max(1e-3);
+        self.loads.iter().copied().find(|load| {
+            let share = load.cpu_s / seconds / (load.workers.max(1) as f64);
+            let late = load.requested.is_some_and(|asked| load.achieved < asked * (1.0 - LATE));
+            self.is_loaded()
+                && ["http", "net"].contains(&load.kind.as_str())
+                && late
+                && share >= BUSY
+        })
+    }
+
+    /// Whether a load got less than it asked for, and no resource says why.
+    fn held_back(&self) -> bool {
+        const LEAST: f64 = 0.95;
+        self.loads.iter().any(|load| {
+            load.kind == "http" && load.requested.is_some_and(|asked| load.achieved < asked * LEAST)
+        })
+    }
+
+    /// The limit is not a resource of this node.
+    fn beyond(
+        &self,
+        resource: &str,
+        statement: String,
+        assessments: &[Assessment],
+        unobserved: Vec<Mention>,
+    ) -> Verdict {
+        let complete = self.data.covers(LEAST_COVERAGE);
+        Verdict {
+            resource: resource.to_owned(),
+            device: None,
+            kind: Kind::Saturated,
+            grade: if complete { Grade::Likely } else { Grade::Possible },
+            cause: Cause::Scenario,
+            since: None,
+            statement,
+            evidence: assessments
+                .iter()
+                .filter(|assessment| assessment.resource.vital)
+                .flat_map(|assessment| assessment.evidence(false))
+                .collect(),
+            consequences: Vec::new(),
+            exonerated: exonerated(assessments),
+            unobserved,
+            next: nearest(assessments),
+        }
     }
 
     /// Whether the level before this one was saturated by the same resource.
@@ -274,6 +388,10 @@ impl Case<'_> {
             let statement = words::partly_blind(&self.node.record.name, &blind);
             return Self::unknown(statement, unobserved);
         }
+        if self.is_loaded() && (self.plateau() || self.held_back()) {
+            let statement = words::application(&self.node.record.name, assessments);
+            return self.beyond("application", statement, assessments, unobserved);
+        }
         let complete = self.data.covers(LEAST_COVERAGE);
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
         Verdict {
@@ -283,7 +401,8 @@ impl Case<'_> {
             grade: if complete && waits_seen { Grade::Likely } else { Grade::Possible },
             cause: if self.is_loaded() { Cause::Scenario } else { Cause::Unknown },
             since: None,
-            statement: words::clean(&self.node.record.name, assessments, self.is_loaded()),
+            statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
+                + &self.bursts(),
             evidence: assessments
                 .iter()
                 .filter(|assessment| assessment.resource.vital)
@@ -293,6 +412,21 @@ impl Case<'_> {
             exonerated: exonerated(assessments),
             unobserved,
             next: nearest(assessments),
+        }
+    }
+
+    /// A word on bursts that are shorter than a sample: tasks waited for most
+    /// of the time in which the cores were busy, and most of the time they were
+    /// not. Pressure is a sum of time and sees what a mean of use does not.
+    fn bursts(&self) -> String {
+        let median = |name: &str| {
+            let signal = self.node.signals.get(name, None)?;
+            stats::median(&signal.values_in(self.window))
+        };
+        let waits = median("cpu_psi_some").zip(median("cpu_busy"));
+        match waits.filter(|(waits, busy)| *waits >= 0.2 && *waits >= 0.6 * busy) {
+            Some((waits, busy)) => words::bursts(waits, busy),
+            None => String::new(),
         }
     }
 

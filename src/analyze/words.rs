@@ -2,7 +2,7 @@
 
 use super::{
     assess::{Assessment, Held},
-    outcome::{Cause, Data, Kind},
+    outcome::{Cause, Data, Kind, LoadOutcome},
 };
 use crate::model::{
     catalogue::{self, Class},
@@ -18,7 +18,20 @@ pub(super) struct Facts<'a> {
     pub(super) root: &'a Assessment,
     pub(super) since: Option<Timestamp>,
     pub(super) cause: Cause,
-    pub(super) others: &'a [&'a Assessment],
+    pub(super) others: &'a [(&'a Assessment, Meeting)],
+    /// Processes and the cores that each used.
+    pub(super) busiest: Vec<(String, f64)>,
+}
+
+/// How two resources that were at their limit share the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meeting {
+    /// Most of the time together.
+    Simultaneous,
+    /// One after the other.
+    Alternating,
+    /// A part of the time together.
+    Partly,
 }
 
 /// The verdict in one sentence, and one more for what else there was.
@@ -49,13 +62,33 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
         Cause::Mixed => text.push_str(" Only a part of it was this scenario's load."),
         Cause::Scenario | Cause::Unknown => (),
     }
-    if !facts.others.is_empty() {
+    if root.hinted {
+        text.push_str(
+            " This is concluded from what the rest of the machine shows; the limit itself was not seen.",
+        );
+    }
+    if facts.cause != Cause::Scenario && !facts.busiest.is_empty() {
+        let busiest: Vec<String> = facts
+            .busiest
+            .iter()
+            .map(|(process, cores)| format!("{process} {} cores", three_digits(*cores)))
+            .collect();
+        text.push_str(&format!(" Busiest: {}.", busiest.join(", ")));
+    }
+    for (meeting, words) in [
+        (Meeting::Simultaneous, "At its limit at the same time"),
+        (Meeting::Alternating, "At its limit in turn with it"),
+        (Meeting::Partly, "At its limit for a part of the same time"),
+    ] {
         let others: Vec<String> = facts
             .others
             .iter()
-            .map(|other| format!("{} ({})", other.title(), other.kind.name()))
+            .filter(|(_, how)| *how == meeting)
+            .map(|(other, _)| format!("{} ({})", other.title(), other.kind.name()))
             .collect();
-        text.push_str(&format!(" At its limit at the same time: {}.", others.join(", ")));
+        if !others.is_empty() {
+            text.push_str(&format!(" {words}: {}.", others.join(", ")));
+        }
     }
     text
 }
@@ -91,10 +124,12 @@ pub(super) fn clean(node: &str, assessments: &[Assessment], loaded: bool) -> Str
     let nearest = assessments
         .iter()
         .filter(|assessment| assessment.utilization.is_some() && assessment.resource.vital)
+        // Busy all the time says nothing of a disk that can do more at once.
+        .filter(|assessment| assessment.resource.ceiling_known)
         .max_by(|a, b| a.utilization.unwrap_or(0.0).total_cmp(&b.utilization.unwrap_or(0.0)));
     let closest = nearest.map_or_else(String::new, |nearest| {
         format!(
-            "; of cores, memory and disks the closest was {} at {} % of its ceiling",
+            "; of cores and memory the closest was {} at {} % of its ceiling",
             nearest.title(),
             three_digits(nearest.utilization.unwrap_or(0.0) * 100.0)
         )
@@ -133,5 +168,43 @@ pub(super) fn next(assessment: &Assessment, growth: f64) -> String {
         assessment.title(),
         three_digits(growth),
         three_digits(assessment.utilization.unwrap_or(0.0) * 100.0)
+    )
+}
+
+/// A load that its own workers were too slow for.
+pub(super) fn late_generator(node: &str, load: &LoadOutcome) -> String {
+    let asked = load.requested.unwrap_or(0.0);
+    format!(
+        "On {node}, the load generator was the limit: its {} {} workers had no CPU time left and did {} of {} operations asked each second. What this shows of the node is a lower bound; use more workers.",
+        load.workers,
+        load.kind,
+        three_digits(load.achieved),
+        three_digits(asked)
+    )
+}
+
+/// Throughput stopped growing, and no resource is behind it.
+pub(super) fn application(node: &str, assessments: &[Assessment]) -> String {
+    let unseen: Vec<&str> = assessments
+        .iter()
+        .filter(|assessment| assessment.kind == Kind::Unknown)
+        .map(|assessment| assessment.resource.name)
+        .collect();
+    let but = if unseen.is_empty() {
+        String::new()
+    } else {
+        format!(" (not observed: {})", unseen.join(", "))
+    };
+    format!(
+        "On {node}, throughput fell behind what was offered and no observed resource was near its limit{but}: the limit lies in the application, or in something it waits for elsewhere."
+    )
+}
+
+/// Bursts that a sample averages away.
+pub(super) fn bursts(waits: f64, busy: f64) -> String {
+    format!(
+        " Work came in bursts shorter than a sample: the cores were busy {} % of the time, and in {} % of it tasks waited for one. Sample more often to see them.",
+        three_digits(busy * 100.0),
+        three_digits(waits * 100.0)
     )
 }

@@ -1,5 +1,7 @@
-//! The control groups this process lives in, version 1, 2 or both, and the
-//! limits they set.
+//! Control groups, version 1, 2 or both, and the limits they set: those this
+//! process lives in, and (`scan`) all of the machine that set one.
+
+pub mod scan;
 
 use std::{
     fs,
@@ -142,6 +144,17 @@ pub fn inactive_file(group: &Group) -> Option<f64> {
     }
 }
 
+/// Pages of the group that were read again soon after it had to drop them.
+pub fn refaults(group: &Group) -> Option<f64> {
+    let prefix = match group.version {
+        Version::V1 => "total_",
+        Version::V2 => "",
+    };
+    let text = group.text("memory.stat")?;
+    let of = |kind: &str| flat_value(&text, &format!("{prefix}workingset_refault_{kind}"));
+    Some(of("anon")? + of("file")?)
+}
+
 /// The CPU quota of a group in cores.
 pub fn cpu_quota(group: &Group) -> Option<f64> {
     match group.version {
@@ -160,6 +173,85 @@ pub fn cpu_quota(group: &Group) -> Option<f64> {
 /// The limit of tasks of a group.
 pub fn pids_limit(group: &Group) -> Option<f64> {
     group.number("pids.max")
+}
+
+/// What may be done on a disk in a second, and how much has been done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IoLimit {
+    /// `major:minor` of the disk.
+    pub number: String,
+    /// `read_iops`, `write_iops`, `read_bps` or `write_bps`.
+    pub of: &'static str,
+    /// Operations or bytes a second.
+    pub most: f64,
+    /// Operations or bytes so far; `None` where the kernel does not count them.
+    pub done: Option<f64>,
+}
+
+/// Version 1: the file of the limit, that of the count, the count's word.
+const IO_V1: [(&str, &str, &str); 4] = [
+    ("read_iops", "blkio.throttle.io_serviced", "Read"),
+    ("write_iops", "blkio.throttle.io_serviced", "Write"),
+    ("read_bps", "blkio.throttle.io_service_bytes", "Read"),
+    ("write_bps", "blkio.throttle.io_service_bytes", "Write"),
+];
+/// Version 2: the key in io.max and that in io.stat.
+const IO_V2: [(&str, &str, &str); 4] = [
+    ("read_iops", "riops", "rios"),
+    ("write_iops", "wiops", "wios"),
+    ("read_bps", "rbps", "rbytes"),
+    ("write_bps", "wbps", "wbytes"),
+];
+
+/// The limits that a group sets on disks.
+pub fn io_limits(group: &Group) -> Vec<IoLimit> {
+    match group.version {
+        Version::V1 => IO_V1
+            .iter()
+            .flat_map(|(of, counts, word)| {
+                let limits = group.text(&format!("blkio.throttle.{of}_device")).unwrap_or_default();
+                if limits.is_empty() {
+                    return Vec::new();
+                }
+                // With everything below it, as far as the kernel keeps that.
+                let counts = group
+                    .text(&format!("{counts}_recursive"))
+                    .or_else(|| group.text(counts))
+                    .unwrap_or_default();
+                let limit = |line: &str| {
+                    let (number, most) = line.split_once(' ')?;
+                    let most = parse_limit(most).filter(|most| *most > 0.0)?;
+                    let done = flat_value(&counts, &format!("{number} {word}"));
+                    Some(IoLimit { number: number.to_owned(), of, most, done })
+                };
+                limits.lines().filter_map(limit).collect::<Vec<_>>()
+            })
+            .collect(),
+        Version::V2 => {
+            let limits = group.text("io.max").unwrap_or_default();
+            if limits.is_empty() {
+                return Vec::new();
+            }
+            let counts = group.text("io.stat").unwrap_or_default();
+            let key = |line: &str, key: &str| -> Option<f64> {
+                let mut pairs = line.split(' ').filter_map(|pair| pair.split_once('='));
+                parse_limit(pairs.find(|(name, _)| *name == key)?.1)
+            };
+            let of_line = |line: &str| -> Vec<IoLimit> {
+                let Some(number) = line.split(' ').next() else { return Vec::new() };
+                let count = counts.lines().find(|line| line.split(' ').next() == Some(number));
+                IO_V2
+                    .iter()
+                    .filter_map(|(of, limit, done)| {
+                        let most = key(line, limit).filter(|most| *most > 0.0)?;
+                        let done = count.and_then(|line| key(line, done));
+                        Some(IoLimit { number: number.to_owned(), of, most, done })
+                    })
+                    .collect()
+            };
+            limits.lines().flat_map(of_line).collect()
+        }
+    }
 }
 
 /// `None` for `max`, and for the huge numbers by which version 1 says so.
@@ -289,6 +381,19 @@ mod tests {
         assert_eq!(cpu_quota(&group(Version::V2)), Some(0.5));
         assert_eq!(memory_limit(&group(Version::V1)), None);
         assert_eq!(cpu_quota(&group(Version::V1)), None);
+        write("blkio.throttle.read_iops_device", "254:0 300\n");
+        write("blkio.throttle.io_serviced", "254:0 Read 12\n254:0 Write 7\nTotal 19\n");
+        write("io.max", "8:0 rbps=max wbps=1024 riops=300 wiops=max\n");
+        write("io.stat", "8:0 rbytes=4096 wbytes=2048 rios=1 wios=2 dbytes=0 dios=0\n");
+        let of = |version| {
+            let all = io_limits(&group(version));
+            all.into_iter().map(|one| (one.of, one.most, one.done)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Version::V1), [("read_iops", 300.0, Some(12.0))]);
+        assert_eq!(
+            of(Version::V2),
+            [("read_iops", 300.0, Some(1.0)), ("write_bps", 1024.0, Some(2048.0))]
+        );
         write("memory.limit_in_bytes", "268435456\n");
         assert_eq!(memory_limit(&group(Version::V1)), Some(268_435_456.0));
     }

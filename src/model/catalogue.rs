@@ -3,7 +3,7 @@
 
 use super::{
     expr::{
-        Expr::{self, Add, Count, Div, Gauge, Max, OneMinus, Rate, Scale},
+        Expr::{self, Add, Count, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale},
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
     },
@@ -114,6 +114,11 @@ use Unit::{Bytes, BytesPerSecond, Cores, Count as Tasks, PerSecond, Ratio, Secon
 const DISK: Option<&str> = Some("device");
 const MOUNT: Option<&str> = Some("mountpoint");
 const CGROUP: Option<&str> = Some("cgroup");
+const NETNS: Option<&str> = Some("netns");
+const PROCESS: Option<&str> = Some("process");
+const CORE_MAX: Expr = Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))));
+const SOFTIRQ: Select = select("node_cpu_seconds_total", &[In("mode", &["softirq", "irq"])]);
+const BUSIEST_DISK: Expr = Max(&Rate(metric("node_disk_io_time_seconds_total"), DISK));
 
 /// Every signal, by resource.
 #[rustfmt::skip]
@@ -126,16 +131,22 @@ pub static SIGNALS: &[SignalRow] = &[
     row("cpu_softirq", "cpu", Utilization, Ratio, mode!("softirq", "irq"), "share of time handling interrupts"),
     row("cpu_steal", "cpu-steal", Utilization, Ratio, mode!("steal"), "share of time the hypervisor gave to others"),
     row("cpu_core_busy", "cpu-core", Utilization, Ratio, Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))), "share of one core's time spent working"),
-    row("cpu_core_max", "cpu-core", Utilization, Ratio, Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu")))), "busy share of the busiest core"),
+    row("cpu_core_max", "cpu-core", Utilization, Ratio, CORE_MAX, "busy share of the busiest core"),
     row("cpu_cores", "cpu", Utilization, Cores, Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])])), "cores online"),
     row("cpu_psi_some", "cpu", Saturation, Ratio, Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), "share of time in which some task waited for a core (PSI)"),
+    row("cpu_wait_unexplained", "cpu-quota", Saturation, Ratio, Add(&Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), &Scale(-1.0, &CORE_MAX)), "share of time in which some task waited for a core while even the busiest one was idle"),
     row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
     row("cpu_runqueue_wait", "cpu", Saturation, Tasks, Rate(metric("node_schedstat_waiting_seconds_total"), None), "mean number of tasks ready but waiting (schedstat, Little's law)"),
     row("cpu_runnable_per_core", "cpu", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
     row("cpu_load1", "cpu", Saturation, Tasks, Gauge(metric("node_load1"), None), "load average over 1 minute; counts uninterruptible sleep too"),
     row("context_switches", "cpu", Utilization, PerSecond, Rate(metric("node_context_switches_total"), None), "context switches"),
+    row("cpu_softirq_core_max", "cpu-softirq", Utilization, Ratio, Max(&Div(&Rate(SOFTIRQ, Some("cpu")), &Rate(CPU, Some("cpu")))), "share of one core's time spent on interrupts, of the core that spent most"),
+    row("softnet_squeezed", "cpu-softirq", Saturation, PerSecond, Rate(metric("node_softnet_times_squeezed_total"), None), "times that a core left packets for later because its turn was over"),
+    row("cpu_throttles", "cpu-thermal", Error, PerSecond, Rate(metric("node_cpu_core_throttles_total"), None), "times that cores were slowed down for heat or power"),
+    embedded("process_cpu_cores", "cpu", Utilization, Cores, Rate(metric("stressor_process_cpu_seconds_total"), PROCESS), "CPU time of the busiest processes"),
     embedded("cgroup_cpu_throttled", "cpu-quota", Saturation, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_throttled_periods_total"), CGROUP), &Rate(metric("stressor_cgroup_cpu_periods_total"), CGROUP)), "share of quota periods in which the cgroup was throttled"),
     embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
+    embedded("cgroup_cpu_psi_some", "cpu-quota", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_cpu_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for a core (PSI of cgroup v2)"),
 
     row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Gauge(metric("node_memory_MemTotal_bytes"), None))), "share of memory that is not available (page cache counts as available)"),
     row("memory_used_bytes", "memory", Utilization, Bytes, Add(&Gauge(metric("node_memory_MemTotal_bytes"), None), &Scale(-1.0, &Gauge(metric("node_memory_MemAvailable_bytes"), None))), "memory that is not available"),
@@ -146,12 +157,14 @@ pub static SIGNALS: &[SignalRow] = &[
     row("swap_io", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_pswpin"), None), &Rate(metric("node_vmstat_pswpout"), None)), "pages swapped in and out"),
     row("swap_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_SwapFree_bytes"), None), &Gauge(metric("node_memory_SwapTotal_bytes"), None))), "share of swap occupied; not pressure by itself"),
     row("major_faults", "memory", Saturation, PerSecond, Rate(metric("node_vmstat_pgmajfault"), None), "page faults that needed I/O"),
-    embedded("memory_refaults", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_workingset_refault_anon"), None), &Rate(metric("node_vmstat_workingset_refault_file"), None)), "pages read again soon after they were evicted"),
+    row("memory_refaults", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_workingset_refault_anon"), None), &Rate(metric("node_vmstat_workingset_refault_file"), None)), "pages read again soon after they were evicted"),
     row("oom_kills", "memory", Error, PerSecond, Rate(metric("node_vmstat_oom_kill"), None), "processes killed for memory, cgroup kills included"),
     embedded("cgroup_memory_used_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_usage_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "memory charged to the cgroup as a share of its limit, page cache included"),
     embedded("cgroup_memory_working_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "the cgroup's memory without easily dropped page cache, as a share of its limit"),
     embedded("cgroup_memory_bytes", "memory-limit", Utilization, Bytes, Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), "the cgroup's memory without easily dropped page cache"),
     embedded("cgroup_memory_limit_hits", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_limit_hits_total"), CGROUP), "times the cgroup ran into its memory limit"),
+    embedded("cgroup_memory_refaults", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_refaults_total"), CGROUP), "pages of the cgroup read again soon after it had to drop them"),
+    embedded("cgroup_memory_psi_some", "memory-limit", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_memory_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for memory (PSI of cgroup v2)"),
     embedded("cgroup_oom_kills", "memory-limit", Error, PerSecond, Rate(metric("stressor_cgroup_oom_kills_total"), CGROUP), "processes of the cgroup killed for its memory limit"),
 
     row("disk_busy", "disk", Utilization, Ratio, Rate(metric("node_disk_io_time_seconds_total"), DISK), "share of time with at least one request in flight"),
@@ -163,6 +176,9 @@ pub static SIGNALS: &[SignalRow] = &[
     row("disk_bytes", "disk", Utilization, BytesPerSecond, Add(&Rate(metric("node_disk_read_bytes_total"), DISK), &Rate(metric("node_disk_written_bytes_total"), DISK)), "bytes read and written"),
     row("io_psi_some", "disk", Saturation, Ratio, Rate(metric("node_pressure_io_waiting_seconds_total"), None), "share of time in which some task waited for I/O (PSI); blind to asynchronous I/O"),
     row("io_psi_full", "disk", Saturation, Ratio, Rate(metric("node_pressure_io_stalled_seconds_total"), None), "share of time in which all tasks waited for I/O (PSI)"),
+    row("io_wait_unexplained", "io-limit", Saturation, Ratio, Add(&Rate(metric("node_pressure_io_waiting_seconds_total"), None), &Scale(-1.0, &BUSIEST_DISK)), "share of time in which some task waited for I/O while even the busiest disk was idle"),
+    embedded("cgroup_io_limit_used", "io-limit", Utilization, Ratio, MaxRate(metric("stressor_cgroup_io_limit_used_seconds_total"), CGROUP), "operations or bytes of the cgroup on a disk, as a share of its limit there"),
+    embedded("cgroup_io_psi_some", "io-limit", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_io_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for I/O (PSI of cgroup v2)"),
     row("io_blocked", "disk", Saturation, Tasks, Gauge(metric("node_procs_blocked"), None), "tasks blocked on I/O, at the instant of the sample"),
     row("memory_dirty_bytes", "disk", Utilization, Bytes, Gauge(metric("node_memory_Dirty_bytes"), None), "page cache waiting to be written"),
 
@@ -177,14 +193,30 @@ pub static SIGNALS: &[SignalRow] = &[
     row("network_send_drops", "network", Error, PerSecond, Rate(select("node_network_transmit_drop_total", LINKS), DISK), "packets dropped before they were sent"),
     row("network_receive_drops", "network", Saturation, PerSecond, Rate(select("node_network_receive_drop_total", LINKS), DISK), "received packets dropped; unknown protocols count too"),
     row("network_errors", "network", Error, PerSecond, Add(&Rate(select("node_network_receive_errs_total", LINKS), DISK), &Rate(select("node_network_transmit_errs_total", LINKS), DISK)), "packets with errors"),
-    row("softnet_dropped", "network", Error, PerSecond, Rate(metric("node_softnet_dropped_total"), None), "packets dropped because a core's backlog was full"),
+    row("network_queue_bytes", "network", Saturation, Bytes, Gauge(metric("node_qdisc_backlog"), DISK), "bytes that waited in the link's queue, at the instant of the sample"),
+    row("network_queue_drops", "network", Error, PerSecond, Rate(metric("node_qdisc_drops_total"), DISK), "packets that the link's queue dropped"),
+    embedded("network_shaper_ratio", "network", Utilization, Ratio, Div(&Rate(metric("node_network_transmit_bytes_total"), DISK), &Gauge(metric("stressor_qdisc_rate_bytes"), DISK)), "sent bytes as a share of the rate that a token bucket on the link lets through"),
+    row("softnet_dropped", "cpu-softirq", Error, PerSecond, Rate(metric("node_softnet_dropped_total"), None), "packets dropped because a core's backlog was full"),
     row("tcp_retransmit_ratio", "network-path", Error, Ratio, Div(&Rate(metric("node_netstat_Tcp_RetransSegs"), None), &Rate(metric("node_netstat_Tcp_OutSegs"), None)), "share of TCP segments sent again"),
+    row("tcp_segments_sent", "network-path", Utilization, PerSecond, Rate(metric("node_netstat_Tcp_OutSegs"), None), "TCP segments sent"),
+    embedded("netns_tcp_retransmit_ratio", "network-path", Error, Ratio, Div(&Rate(metric("stressor_netns_netstat_Tcp_RetransSegs"), NETNS), &Rate(metric("stressor_netns_netstat_Tcp_OutSegs"), NETNS)), "share of TCP segments sent again, in another network namespace"),
+    embedded("netns_tcp_segments_sent", "network-path", Utilization, PerSecond, Rate(metric("stressor_netns_netstat_Tcp_OutSegs"), NETNS), "TCP segments sent in another network namespace"),
     row("tcp_listen_overflows", "tcp-listen", Error, PerSecond, Rate(metric("node_netstat_TcpExt_ListenOverflows"), None), "connections refused because an accept queue was full"),
+    embedded("netns_tcp_listen_overflows", "tcp-listen", Error, PerSecond, Rate(metric("stressor_netns_netstat_TcpExt_ListenOverflows"), NETNS), "connections refused because an accept queue was full, in another network namespace"),
     row("udp_receive_errors", "udp-receive", Error, PerSecond, Rate(metric("node_netstat_Udp_RcvbufErrors"), None), "datagrams lost because a socket's buffer was full"),
+    embedded("netns_udp_receive_errors", "udp-receive", Error, PerSecond, Rate(metric("stressor_netns_netstat_Udp_RcvbufErrors"), NETNS), "datagrams lost because a socket's buffer was full, in another network namespace"),
+    row("conntrack_ratio", "conntrack", Utilization, Ratio, Div(&Gauge(metric("node_nf_conntrack_entries"), None), &Gauge(metric("node_nf_conntrack_entries_limit"), None)), "share of the connection-tracking table in use"),
+    row("conntrack_drops", "conntrack", Error, PerSecond, Rate(metric("node_nf_conntrack_stat_drop"), None), "packets dropped because the connection-tracking table was full"),
+    row("tcp_time_wait", "ports", Utilization, Tasks, Gauge(metric("node_sockstat_TCP_tw"), None), "closed TCP connections whose port is not free yet"),
+    embedded("ports_used_ratio", "ports", Utilization, Ratio, Div(&Gauge(metric("node_sockstat_TCP_tw"), None), &Gauge(metric("stressor_ports"), None)), "closed connections that hold a port, as a share of the ports that connections can leave from"),
+    embedded("netns_ports_used_ratio", "ports", Utilization, Ratio, Div(&Gauge(metric("stressor_netns_sockstat_TCP_tw"), NETNS), &Gauge(metric("stressor_netns_ports"), NETNS)), "the same in another network namespace"),
+    embedded("tcp_memory_ratio", "sockets", Utilization, Ratio, Div(&Gauge(metric("node_sockstat_TCP_mem"), None), &Gauge(metric("stressor_tcp_memory_limit_pages"), None)), "memory of all TCP buffers as a share of where the kernel begins to trim them"),
+    embedded("tcp_memory_pressures", "sockets", Error, PerSecond, Rate(metric("node_netstat_TcpExt_TCPMemoryPressures"), None), "times that TCP ran into its memory limit"),
 
     row("file_descriptors_ratio", "file-descriptors", Utilization, Ratio, Div(&Gauge(metric("node_filefd_allocated"), None), &Gauge(metric("node_filefd_maximum"), None)), "share of the system's file descriptors in use"),
-    embedded("pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("node_processes_threads"), None), &Gauge(metric("node_processes_max_threads"), None)), "share of the system's threads in use"),
+    row("pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("node_processes_threads"), None), &Gauge(metric("node_processes_max_threads"), None)), "share of the system's threads in use"),
     embedded("cgroup_pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_pids"), CGROUP), &Gauge(metric("stressor_cgroup_pids_limit"), CGROUP)), "tasks of the cgroup as a share of its limit"),
+    embedded("cgroup_pids_refused", "pids", Error, PerSecond, Rate(metric("stressor_cgroup_pids_refused_total"), CGROUP), "tasks that the cgroup was refused"),
 ];
 
 impl SignalRow {

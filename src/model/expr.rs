@@ -35,6 +35,8 @@ pub struct Select {
 pub enum Expr {
     /// Sum of the per-second increase of counters.
     Rate(Select, Option<&'static str>),
+    /// Largest of the per-second increases of counters.
+    MaxRate(Select, Option<&'static str>),
     /// Sum of gauges.
     Gauge(Select, Option<&'static str>),
     /// How many series there are.
@@ -65,7 +67,7 @@ impl Expr {
     /// The label that becomes the device.
     pub fn device_label(&self) -> Option<&'static str> {
         match self {
-            Self::Rate(_, by) | Self::Gauge(_, by) => *by,
+            Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
             Self::Count(_) | Self::Max(_) => None,
             Self::Add(a, b) | Self::Div(a, b) => a.device_label().or(b.device_label()),
             Self::Scale(_, a) | Self::OneMinus(a) => a.device_label(),
@@ -75,7 +77,7 @@ impl Expr {
     /// Whether a counter's rate is in it, so that it averages over a window.
     pub fn has_rate(&self) -> bool {
         match self {
-            Self::Rate(..) => true,
+            Self::Rate(..) | Self::MaxRate(..) => true,
             Self::Gauge(..) | Self::Count(_) => false,
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.has_rate(),
             Self::Add(a, b) | Self::Div(a, b) => a.has_rate() || b.has_rate(),
@@ -90,6 +92,9 @@ impl Expr {
         match self {
             Self::Rate(select, by) => {
                 format!("sum by ({}) (rate({}[{window}]))", by_clause(*by), select.promql(selector))
+            }
+            Self::MaxRate(select, by) => {
+                format!("max by ({}) (rate({}[{window}]))", by_clause(*by), select.promql(selector))
             }
             Self::Gauge(select, by) => {
                 format!("sum by ({}) ({})", by_clause(*by), select.promql(selector))
@@ -110,9 +115,10 @@ impl Expr {
     /// The metrics it reads.
     pub fn metrics(&self) -> Vec<&'static str> {
         match self {
-            Self::Rate(select, _) | Self::Gauge(select, _) | Self::Count(select) => {
-                vec![select.metric]
-            }
+            Self::Rate(select, _)
+            | Self::MaxRate(select, _)
+            | Self::Gauge(select, _)
+            | Self::Count(select) => vec![select.metric],
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
             Self::Add(a, b) | Self::Div(a, b) => {
                 let mut all = a.metrics();
@@ -141,10 +147,14 @@ impl Expr {
 
     fn points(&self, raw: &RawSet) -> Devices {
         match self {
-            Self::Rate(select, by) => grouped(select, *by, raw, rates),
-            Self::Gauge(select, by) => grouped(select, *by, raw, |points| {
-                points.iter().map(|point| (point.t, Some(point.v))).collect()
-            }),
+            Self::Rate(select, by) => grouped(select, *by, raw, rates, |a, b| a + b),
+            Self::MaxRate(select, by) => grouped(select, *by, raw, rates, f64::max),
+            Self::Gauge(select, by) => {
+                let values = |points: &[Point]| {
+                    points.iter().map(|point| (point.t, Some(point.v))).collect()
+                };
+                grouped(select, *by, raw, values, |a, b| a + b)
+            }
             Self::Count(select) => {
                 let mut counts = BTreeMap::<Timestamp, f64>::new();
                 for (_, points) in select.series(raw) {
@@ -181,6 +191,7 @@ fn grouped(
     by: Option<&str>,
     raw: &RawSet,
     of: impl Fn(&[Point]) -> Member,
+    with: impl Fn(f64, f64) -> f64,
 ) -> Devices {
     let mut sums: BTreeMap<Option<String>, BTreeMap<Timestamp, Option<f64>>> = BTreeMap::new();
     for (labels, points) in select.series(raw) {
@@ -189,7 +200,7 @@ fn grouped(
         for (t, v) in of(points) {
             // One unusable member makes the sum of that moment unusable.
             let sum = group.entry(t).or_insert(Some(0.0));
-            *sum = sum.zip(v).map(|(a, b)| a + b);
+            *sum = sum.zip(v).map(|(a, b)| with(a, b));
         }
     }
     sums.into_iter()

@@ -19,7 +19,7 @@ pub(super) struct Sampling {
 }
 
 impl Sampling {
-    pub(super) fn start(sampler: Sampler, interval: Duration) -> Self {
+    pub(super) fn start(mut sampler: Sampler, interval: Duration) -> Self {
         let (sender, snapshots) = unbounded();
         let (stop, stopped) = bounded(0);
         let thread = thread::spawn(move || {

@@ -7,42 +7,80 @@ mod cpu;
 mod disk;
 mod kernel;
 mod memory;
+mod namespaces;
 mod network;
+mod processes;
+mod qdisc;
+
+use std::time::{Duration, Instant};
+
+use namespaces::Namespaces;
+use processes::Processes;
+use qdisc::Queues;
 
 use crate::{
-    host::{Roots, cgroup::Groups, clock::Clock},
+    host::{
+        Roots,
+        cgroup::{Groups, scan::Limited},
+        clock::Clock,
+    },
     model::series::{Key, Snapshot},
 };
 
 /// Values read so far in one snapshot.
 type Values = Vec<(Key, f64)>;
 
-/// Reads a machine. Keeps no state between samples.
+/// How often it looks for new cgroups, namespaces and busy processes: walking
+/// them costs more than a sample.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// Reads a machine.
 #[derive(Debug)]
 pub struct Sampler {
     roots: Roots,
-    groups: Groups,
-    /// More groups to read while they exist.
-    more: Vec<Groups>,
+    /// Groups to read while they exist, our own first.
+    groups: Vec<Groups>,
+    limited: Limited,
+    queues: Option<Queues>,
+    namespaces: Namespaces,
+    processes: Processes,
+    looked: Option<Instant>,
     clock: Clock,
 }
 
 impl Sampler {
     /// A sampler of the machine below `roots`.
     pub fn new(roots: Roots, clock: Clock) -> Self {
-        let groups = Groups::of_self(&roots);
-        Self { roots, groups, more: Vec::new(), clock }
+        let groups = vec![Groups::of_self(&roots)];
+        // The kernel answers for the machine we run on, and for no other root.
+        let queues = (roots == Roots::default()).then(Queues::open).flatten();
+        Self {
+            roots,
+            groups,
+            limited: Limited::default(),
+            queues,
+            namespaces: Namespaces::default(),
+            processes: Processes::default(),
+            looked: None,
+            clock,
+        }
     }
 
     /// Read these groups too, whenever they exist.
     #[must_use]
     pub fn watching(mut self, more: Vec<Groups>) -> Self {
-        self.more = more;
+        self.groups.extend(more);
         self
     }
 
     /// Read everything once.
-    pub fn sample(&self) -> Snapshot {
+    pub fn sample(&mut self) -> Snapshot {
+        if self.looked.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
+            self.looked = Some(Instant::now());
+            self.limited = Limited::scan(&self.roots);
+            self.namespaces.scan(&self.roots);
+            self.processes.scan(&self.roots);
+        }
         let t = self.clock.now();
         let mut values = Values::new();
         let roots = &self.roots;
@@ -51,9 +89,12 @@ impl Sampler {
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
         kernel::sample(roots, &mut values);
-        for groups in std::iter::once(&self.groups).chain(&self.more) {
-            cgroup::sample(groups, &mut values);
+        cgroup::sample(&self.groups, &self.limited, &mut values);
+        if let Some(queues) = &mut self.queues {
+            queues.sample(str::to_owned, &mut values);
         }
+        self.namespaces.sample(roots, &mut values);
+        self.processes.sample(roots, &mut values);
         Snapshot { t, values }
     }
 }
@@ -81,7 +122,7 @@ mod tests {
 
     #[test]
     fn this_machine_yields_the_signals_a_verdict_needs() {
-        let sampler = Sampler::new(Roots::default(), Clock::start());
+        let mut sampler = Sampler::new(Roots::default(), Clock::start());
         let mut raw = RawSet::default();
         raw.push(&sampler.sample());
         std::thread::sleep(std::time::Duration::from_millis(150));
@@ -99,7 +140,7 @@ mod tests {
     fn an_empty_root_yields_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
-        let sampler = Sampler::new(roots, Clock::start());
+        let mut sampler = Sampler::new(roots, Clock::start());
         assert!(sampler.sample().values.is_empty());
     }
 }

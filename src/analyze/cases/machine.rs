@@ -67,6 +67,8 @@ impl Default for Machine {
 
 pub(super) const GIB: f64 = 1_073_741_824.0;
 
+const KILLS: &str = "stressor_cgroup_oom_kills_total{cgroup=\"/a\"}";
+
 /// Counters that rise as the machine says.
 #[derive(Default)]
 pub(super) struct Counters(std::collections::BTreeMap<String, f64>);
@@ -99,7 +101,9 @@ impl Counters {
         self.add("node_network_transmit_bytes_total{device=\"eth0\"}", machine.link_share * 125e6);
         self.add("node_network_transmit_drop_total{device=\"eth0\"}", 0.0);
         self.add("node_vmstat_oom_kill", machine.oom_kills);
-        self.add("stressor_cgroup_oom_kills_total{cgroup=\"/a\"}", machine.cgroup_ooms);
+        if machine.cgroup_memory.is_some() || self.0.contains_key(KILLS) {
+            self.add(KILLS, machine.cgroup_ooms);
+        }
     }
 
     pub(super) fn snapshot(&self, t: Timestamp, machine: &Machine) -> Snapshot {

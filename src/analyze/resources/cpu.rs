@@ -1,6 +1,6 @@
 //! All cores together.
 
-use super::{BLANK, Counts, Resource, saturation, utilization};
+use super::{BLANK, Counts, Relation, Resource, saturation, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu",
@@ -25,6 +25,7 @@ pub(super) static RESOURCE: Resource = Resource {
             "one task runs and one waits on each core (Gregg: vmstat r above the number of CPUs); only without PSI, as it is an instant's count",
         ),
     ],
+    follows: &[Relation::always("cpu-steal", "what the hypervisor withholds, tasks wait for")],
     own: Some(("load_cpu_cores", "cpu_busy_cores")),
     vital: true,
     blind: "CPU time by mode was not sampled",

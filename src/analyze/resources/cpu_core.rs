@@ -11,11 +11,16 @@ pub(super) static RESOURCE: Resource = Resource {
         0.90,
         "one core with no idle time (pmie per_cpu.some_util: 95 %)",
     )],
-    follows: &[Relation {
-        root: "cpu",
-        when: None,
-        why: "every core is busy, so the busiest one is too",
-    }],
+    follows: &[
+        Relation::always("cpu", "every core is busy, so the busiest one is too"),
+        Relation::always("cpu-affinity", "it is the core that the tasks are confined to"),
+        Relation::always("cpu-softirq", "it is the core that handles the packets"),
+        Relation::always("cpu-quota", "the group ran at full speed until its quota was used up"),
+        Relation::always(
+            "memory-limit",
+            "a group that reclaims within its limit spends CPU time on it",
+        ),
+    ],
     own: Some(("load_cpu_cores", "cpu_busy_cores")),
     vital: true,
     blind: "CPU time by core was not sampled",

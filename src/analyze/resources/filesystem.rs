@@ -11,6 +11,7 @@ pub(super) static RESOURCE: Resource = Resource {
         0.90,
         "3 % left is critical (node-mixin NodeFilesystemAlmostOutOfSpace); near: a tenth left",
     )],
+    saturation: &[level("filesystem_used_ratio", 0.9999, 0.97, "nothing left: writes are refused")],
     blind: "no file system on a local device was sampled",
     advice: "free or add space",
     ..BLANK

@@ -11,6 +11,7 @@ pub(super) static RESOURCE: Resource = Resource {
         0.90,
         "3 % left is critical (node-mixin NodeFilesystemAlmostOutOfFiles); near: a tenth left",
     )],
+    saturation: &[level("inodes_used_ratio", 0.9999, 0.97, "nothing left: new files are refused")],
     blind: "no file system with a fixed number of inodes was sampled",
     advice: "delete small files, or make the file system anew with more inodes",
     ..BLANK

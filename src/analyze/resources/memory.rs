@@ -37,11 +37,10 @@ pub(super) static RESOURCE: Resource = Resource {
         Counts::Near,
         "any kill; counts cgroup kills too, hence only near the host's limit",
     )],
-    follows: &[Relation {
-        root: "memory-limit",
-        when: None,
-        why: "a cgroup that reclaims within its limit makes its tasks wait for memory, which the host's pressure counts",
-    }],
+    follows: &[Relation::always(
+        "memory-limit",
+        "a cgroup that reclaims within its limit makes its tasks wait for memory, which the host's pressure counts",
+    )],
     own: Some(("load_resident_bytes", "memory_used_bytes")),
     vital: true,
     blind: "memory use was not sampled",

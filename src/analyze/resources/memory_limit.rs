@@ -1,6 +1,11 @@
 //! The memory limit of the own cgroup.
 
-use super::{BLANK, Counts, Resource, errors, level, saturation};
+use super::{BLANK, Condition, Counts, Resource, errors, level, saturation};
+use crate::model::stats::Stat;
+
+/// The host itself has a fifth of its memory to give.
+const HOST_HAS_MEMORY: &[Condition] = &[Condition::Below("memory_used_ratio", 0.80)];
+const PLENTY: &str = "the limit for the host's memory, reached while the host has memory to spare: a limit within it must be at work";
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory-limit",
@@ -11,12 +16,24 @@ pub(super) static RESOURCE: Resource = Resource {
         0.80,
         "ceiling: the limit, page cache that can be dropped left out. Near: within a fifth of it",
     )],
-    saturation: &[saturation(
-        "cgroup_memory_limit_hits",
-        1.0,
-        Counts::AtLimit,
-        "the limit is hit at least once a second, with nothing left to drop",
-    )],
+    saturation: &[
+        saturation(
+            "cgroup_memory_limit_hits",
+            1.0,
+            Counts::AtLimit,
+            "the limit is hit at least once a second, with nothing left to drop",
+        ),
+        saturation(
+            "cgroup_memory_refaults",
+            500.0,
+            Counts::Alone,
+            "pages that had to be dropped are needed again 500 times a second (the rate of major faults that node-mixin warns of), while the limit is hit",
+        )
+        .when(&[Condition::AtLeast("cgroup_memory_limit_hits", 1.0)]),
+        saturation("memory_psi_some", 0.10, Counts::Hint, PLENTY).when(HOST_HAS_MEMORY),
+        saturation("swap_io", 50.0, Counts::Hint, PLENTY).when(HOST_HAS_MEMORY),
+        saturation("oom_kills", 0.001, Counts::Hint, PLENTY).by(Stat::Mean).when(HOST_HAS_MEMORY),
+    ],
     errors: &[errors("cgroup_oom_kills", 0.001, Counts::Alone, "any process killed for the limit")],
     own: Some(("load_resident_bytes", "cgroup_memory_bytes")),
     blind: "no memory limit in sight of this process, or node_exporter, which does not export it",

@@ -1,6 +1,7 @@
 //! A link of this node.
 
-use super::{BLANK, Counts, Resource, errors, utilization};
+use super::{BLANK, Counts, Resource, errors, saturation, utilization};
+use crate::model::stats::Stat;
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "network",
@@ -13,14 +14,30 @@ pub(super) static RESOURCE: Resource = Resource {
             "nine tenths of the link's speed; frames have headers that the counters leave out (pmie per_netif.util: 85 %)",
         ),
         utilization("network_receive_ratio", 0.90, 0.75, "as for sending"),
+        utilization("network_shaper_ratio", 0.90, 0.75, "nine tenths of the shaper's rate"),
     ],
-    errors: &[errors(
-        "network_send_drops",
+    saturation: &[saturation(
+        "network_queue_bytes",
         1.0,
         Counts::Alone,
-        "packets dropped before they were sent, one a second",
-    )],
-    blind: "the link's speed is not known, so its utilization is not; drops were watched",
-    advice: "a faster link, or less data over it",
+        "nine samples of ten found packets waiting in the link's queue: a queue before a link of known speed is empty as often as the link is idle (measured: at half the rate of a shaper half of them are)",
+    )
+    .by(Stat::Percentile(10))],
+    errors: &[
+        errors(
+            "network_send_drops",
+            1.0,
+            Counts::Alone,
+            "packets dropped before they were sent, one a second",
+        ),
+        errors(
+            "network_queue_drops",
+            10.0,
+            Counts::Alone,
+            "ten packets a second dropped by the link's queue (measured: 1093 before a shaper, 0 at half its rate)",
+        ),
+    ],
+    blind: "neither the link's speed nor its queue was seen, so its utilization is not known; drops were watched (node_exporter: --collector.qdisc)",
+    advice: "a faster link or a wider shaper (tc -s qdisc shows it), or less data over it",
     ..BLANK
 };

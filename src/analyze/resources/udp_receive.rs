@@ -1,22 +1,22 @@
 //! Receive buffers of UDP sockets.
 
-use super::{BLANK, Counts, Resource, errors};
+use super::{BLANK, Counts, Relation, Resource, errors};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "udp-receive",
     title: "a UDP receive buffer",
-    errors: &[errors(
-        "udp_receive_errors",
-        1.0,
-        Counts::Alone,
-        "one datagram a second lost to a full buffer",
-    )],
-    follows: &[super::Relation {
-        root: "cpu",
-        when: None,
-        why: "a reader without CPU time cannot empty its buffer",
-    }],
+    errors: &[
+        errors("udp_receive_errors", 1.0, Counts::Alone, SOURCE),
+        errors("netns_udp_receive_errors", 1.0, Counts::Alone, SOURCE),
+    ],
+    follows: &[
+        Relation::always("cpu", "a reader without CPU time cannot empty its buffer"),
+        Relation::always("cpu-quota", "a reader without CPU time cannot empty its buffer"),
+        Relation::always("cpu-affinity", "a reader without CPU time cannot empty its buffer"),
+    ],
     blind: "losses of UDP receive buffers were not sampled",
     advice: "read faster, or raise the socket's buffer (net.core.rmem_max)",
     ..BLANK
 };
+
+const SOURCE: &str = "one datagram a second lost to a full buffer";

@@ -21,6 +21,7 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
     if let Some(text) = roots.proc_text("schedstat") {
         schedstat(&text, values);
     }
+    throttles(roots, values);
     for resource in ["cpu", "memory", "io"] {
         if let Some(text) = roots.proc_text(format!("pressure/{resource}")) {
             pressure(resource, &text, values);
@@ -47,6 +48,19 @@ fn stat(text: &str, values: &mut Values) {
         if let Some(value) = numbers(rest).first() {
             plain(values, metric, *value);
         }
+    }
+}
+
+/// Times that each core was slowed down for its heat or power; only where the
+/// processor tells (Intel, and not inside virtual machines).
+fn throttles(roots: &Roots, values: &mut Values) {
+    for core in 0.. {
+        let folder = format!("devices/system/cpu/cpu{core}/thermal_throttle");
+        let Some(text) = roots.sys_text(format!("{folder}/core_throttle_count")) else { break };
+        let labels = [("core", core.to_string())];
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let key = Key::new("node_cpu_core_throttles_total", &labels);
+        values.push((key, text.parse().unwrap_or(f64::NAN)));
     }
 }
 

@@ -24,7 +24,7 @@ const WINDOW_SCRAPES: f64 = 4.0;
 /// Queries under way at once.
 const AT_ONCE: usize = 4;
 /// Signals in one query: fewer queries, and none that a server gives up on.
-const PER_QUERY: usize = 4;
+const PER_QUERY: usize = 5;
 /// The label that says which signal a series is of.
 const SIGNAL: &str = "stressor_signal";
 
@@ -326,7 +326,7 @@ impl Source {
     }
 
     /// What is asked for: `up` by itself, which is small and says which samples
-    /// there are, and the signals by fours. Their number does not depend on
+    /// there are, and the signals by fives. Their number does not depend on
     /// that of the nodes.
     fn queries(&self) -> Vec<Query> {
         let range = format!("{}ms", (self.window_s * 1000.0).round());

@@ -1,0 +1,32 @@
+//! Cores that tasks are confined to, while others are idle.
+
+use super::{BLANK, Condition, Counts, Relation, Resource, saturation, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "cpu-affinity",
+    title: "the core that tasks are confined to",
+    utilization: &[utilization(
+        "cpu_core_max",
+        0.95,
+        0.95,
+        "one core with no idle time (pmie per_cpu.some_util: 95 %)",
+    )
+    .when(&[Condition::AtLeast("cpu_psi_some", 0.50)])],
+    saturation: &[saturation(
+        "cpu_psi_some",
+        0.50,
+        Counts::AtLimit,
+        "tasks wait half the time though the node has idle cores: they may not use them (measured: four spinners pinned to one of two cores 0.99, one spinner 0.03)",
+    )
+    .when(&[Condition::Below("cpu_busy", 0.85)])],
+    follows: &[
+        Relation::always("cpu-quota", "tasks whose quota is used up count as waiting for a core"),
+        Relation::always("cpu-softirq", "what shares the core with the packets has to wait"),
+        Relation::always("cpu-steal", "what the hypervisor withholds, tasks wait for"),
+        Relation::always("cpu", "all cores are busy"),
+    ],
+    own: Some(("load_cpu_cores", "cpu_busy_cores")),
+    blind: "CPU time by core, or pressure, was not sampled",
+    advice: "widen the affinity mask or cpuset (taskset -p, cpuset.cpus), or spread the work: the node has idle cores",
+    ..BLANK
+};

@@ -1,0 +1,42 @@
+//! Limits that cgroups set on operations and bytes of a disk.
+
+use super::{BLANK, Counts, Relation, Resource, is_stacked, saturation, utilization};
+
+pub(super) static RESOURCE: Resource = Resource {
+    name: "io-limit",
+    title: "the I/O limit of cgroup {device}",
+    utilization: &[utilization(
+        "cgroup_io_limit_used",
+        0.95,
+        0.80,
+        "ceiling: the limit. Near: within a fifth of it",
+    )],
+    saturation: &[
+        saturation(
+            "io_psi_some",
+            0.20,
+            Counts::AtLimit,
+            "tasks wait for I/O a fifth of the time (measured: 0.51 with the disk at 0.6 %)",
+        ),
+        saturation(
+            "cgroup_io_psi_some",
+            0.20,
+            Counts::AtLimit,
+            "tasks of the group wait for I/O a fifth of the time",
+        ),
+        saturation(
+            "io_wait_unexplained",
+            0.30,
+            Counts::Hint,
+            "tasks wait for I/O three tenths of the time in which no disk is busy: a limit, or a file system elsewhere (NFS, FUSE), withholds it (measured: 0.51 at 0.006 busy)",
+        ),
+    ],
+    follows: &[Relation {
+        between: |_, disk| is_stacked(disk),
+        ..Relation::always("disk", "it is what gives the disk that lies on it its speed")
+    }],
+    own: Some(("load_disk_bytes", "disk_bytes")),
+    blind: "no cgroup with an I/O limit in sight, or node_exporter, which does not export them",
+    advice: "raise the limit (io.max, blkio.throttle.*), or accept it: the disk itself has more to give",
+    ..BLANK
+};
