@@ -58,6 +58,8 @@ impl Namespaces {
         let names = named();
         for (inode, process) in seen {
             if let Some(known) = self.0.get_mut(&inode) {
+                let (_, ports) = inside(roots.proc.join(process.join("ns/net")), false);
+                known.ports = ports;
                 known.process = process;
                 continue;
             }
@@ -66,7 +68,7 @@ impl Namespaces {
             }
             let comm = || roots.proc_text(process.join("comm")).unwrap_or_default();
             let name = names.get(&inode).cloned().unwrap_or_else(|| comm().trim().to_owned());
-            let (queues, ports) = inside(roots.proc.join(process.join("ns/net")));
+            let (queues, ports) = inside(roots.proc.join(process.join("ns/net")), true);
             self.0.insert(inode, Namespace { name, process, queues, ports });
         }
     }
@@ -116,14 +118,14 @@ fn named() -> BTreeMap<u64, String> {
 
 /// A socket and the range of ports of a namespace. Needs a privilege; without
 /// it, its interfaces and counters are still seen.
-fn inside(path: PathBuf) -> (Option<Queues>, Option<f64>) {
+fn inside(path: PathBuf, queues: bool) -> (Option<Queues>, Option<f64>) {
     // A thread that goes there never comes back; it ends there.
     let visitor = std::thread::spawn(move || {
         let file = File::open(path).ok()?;
         setns(&file, CloneFlags::CLONE_NEWNET).ok()?;
         // /proc/sys/net shows the reading thread's namespace.
         let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
-        Some((Queues::open(), range.as_deref().and_then(network::ports_of)))
+        Some((queues.then(Queues::open).flatten(), range.as_deref().and_then(network::ports_of)))
     });
     visitor.join().ok().flatten().unwrap_or((None, None))
 }

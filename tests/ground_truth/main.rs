@@ -1,0 +1,296 @@
+//! The labelled set: is the verdict right?
+//!
+//! `cargo test --release --test ground_truth -- --all` runs every case on this
+//! machine (about twenty minutes; root, and the tools that the cases name) and
+//! prints what was right, with Wilson intervals, beside four baselines.
+//! Without `--all` a few cases run, as a test. `--only TEXT` picks by name or
+//! family, `--scrape 5` and `--seconds 50` make Prometheus coarser.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "its output is its result"
+)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a broken case stops it")]
+
+mod case;
+mod cases;
+mod helpers;
+mod lab;
+mod score;
+#[path = "../integration/support.rs"]
+#[expect(dead_code, reason = "shared with the other tests, which use all of it")]
+mod support;
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use case::{Case, Label};
+use lab::Lab;
+use score::{BASELINES, Judged, Node, Said};
+use serde_json::Value;
+use stressor::store::{folder::RunFolder, read};
+use support::{Sandbox, Service, component, free_port, phase, wait_for_port};
+
+/// Cases that run in every test.
+const FEW: [&str; 6] =
+    ["idle", "stress-four-a-core", "four-on-core-0", "quota-half-core", "disk-async", "shaper"];
+/// CPU time of others, in user mode and as a share of all cores, beyond which a
+/// run is repeated.
+const FOREIGN: f64 = 0.10;
+const BASELINE_S: f64 = 4.0;
+
+struct Options {
+    only: Option<String>,
+    all: bool,
+    scrape_s: u32,
+    seconds: f64,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, name, rest @ ..] = arguments.as_slice()
+        && first == "helper"
+    {
+        helpers::run(name, rest);
+        return;
+    }
+    score::check_itself();
+    let value = |name: &str| {
+        let at = arguments.iter().position(|one| one == name)?;
+        arguments.get(at + 1).cloned()
+    };
+    let number = |name: &str| value(name).and_then(|text| text.parse::<f64>().ok());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+    let options = Options {
+        only: value("--only"),
+        all: arguments.iter().any(|one| one == "--all"),
+        scrape_s: number("--scrape").map_or(1, |s| s as u32),
+        seconds: number("--seconds").unwrap_or(12.0),
+    };
+    let chosen: Vec<&'static Case> = cases::ALL
+        .iter()
+        .filter(|case| match &options.only {
+            Some(text) => case.name.contains(text.as_str()) || case.family == text,
+            None => options.all || FEW.contains(&case.name),
+        })
+        .collect();
+    let stack = Stack::start(options.scrape_s);
+    let mut judged: Vec<Judged> = Vec::new();
+    let mut said_by_baselines = [0_usize; BASELINES.len()];
+    let mut not_built = Vec::new();
+    let mut cases = 0;
+    for case in &chosen {
+        match repeated(case, &stack, &options) {
+            Ok((verdicts, baselines)) => {
+                cases += 1;
+                for (right, said) in said_by_baselines.iter_mut().zip(baselines) {
+                    *right += usize::from(case.label.resources.contains(&said));
+                }
+                for one in verdicts {
+                    let sign = if one.right { "  " } else { "✗ " };
+                    println!(
+                        "{sign}{:<22} {:<10} {} {} {} ({})",
+                        case.name,
+                        one.source,
+                        one.said.resource,
+                        one.said.device.as_deref().unwrap_or("–"),
+                        one.said.kind,
+                        one.said.grade
+                    );
+                    if !one.right {
+                        println!(
+                            "   is {}: {}",
+                            case.label.resources.join("|"),
+                            one.said.statement
+                        );
+                    }
+                    judged.push(one);
+                }
+            }
+            Err(why) => {
+                println!("– {:<22} cannot be built here: {why}", case.name);
+                not_built.push(case.name);
+            }
+        }
+    }
+    println!();
+    for source in ["embedded", "prometheus"] {
+        let mine: Vec<&Judged> = judged.iter().filter(|one| one.source == source).collect();
+        println!("{}\n{}", score::summary(&judged, source), score::matrix(&mine));
+    }
+    let ours = judged.iter().filter(|one| one.source == "embedded");
+    let named =
+        ours.filter(|one| one.label.resources.contains(&one.said.resource.as_str())).count();
+    println!("the resource alone, embedded: {}", score::share(named, cases));
+    for ((name, _), right) in BASELINES.iter().zip(said_by_baselines) {
+        println!("the resource alone, {name}: {}", score::share(right, cases));
+    }
+    let alarms = judged.iter().filter(|one| one.is_false_alarm()).count();
+    let sure = judged.iter().filter(|one| one.is_sure_and_wrong()).count();
+    println!(
+        "\n{cases} cases, {} not built, {alarms} false alarms, {sure} wrong without reserve",
+        not_built.len()
+    );
+    // A part of the set must be right as a whole; of all of it, the shares that
+    // the project promises.
+    let enough = |source: &str, least: f64| {
+        let mine: Vec<&Judged> = judged.iter().filter(|one| one.source == source).collect();
+        mine.iter().filter(|one| one.right).count() as f64 >= least * mine.len() as f64
+    };
+    let (embedded, prometheus) = if options.all { (0.95, 0.92) } else { (1.0, 1.0) };
+    let failed = alarms > 0 || !enough("embedded", embedded) || !enough("prometheus", prometheus);
+    let missing = !options.all && options.only.is_none() && !not_built.is_empty();
+    if failed || missing {
+        std::process::exit(1);
+    }
+}
+
+/// node_exporter with what the catalogue can use of it, and a Prometheus.
+struct Stack {
+    _exporter: Service,
+    _prometheus: Service,
+    _sandbox: Sandbox,
+    url: String,
+    scrape_s: u32,
+}
+
+impl Stack {
+    fn start(scrape_s: u32) -> Self {
+        let sandbox = Sandbox::new();
+        let (exporter_port, port) = (free_port(), free_port());
+        let exporter = Service::start(
+            Command::new(component(&["prometheus-node-exporter", "node_exporter"]))
+                .arg(format!("--web.listen-address=127.0.0.1:{exporter_port}"))
+                .arg("--no-collector.systemd")
+                .args(["--collector.qdisc", "--collector.processes"])
+                .arg("--collector.diskstats.device-exclude=^(ram|zram|fd)\\d+$")
+                .arg("--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|run)($|/)")
+                .arg("--collector.vmstat.fields=^(oom_kill|pgpg|pswp|pg.*fault|workingset_refault.*).*"),
+        );
+        let config = sandbox.write(
+            "prometheus.yml",
+            &format!(
+                "global: {{scrape_interval: {scrape_s}s, scrape_timeout: 900ms}}\n\
+                 scrape_configs:\n  - job_name: node\n    static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]\n"
+            ),
+        );
+        let prometheus = Service::start(
+            Command::new(component(&["prometheus"]))
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", sandbox.path().join("data").display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+        );
+        wait_for_port(exporter_port);
+        wait_for_port(port);
+        sleep(Duration::from_secs(u64::from(6 + 5 * scrape_s)));
+        let url = format!("http://127.0.0.1:{port}");
+        Self { _exporter: exporter, _prometheus: prometheus, _sandbox: sandbox, url, scrape_s }
+    }
+}
+
+type Found = (Vec<Judged>, [&'static str; BASELINES.len()]);
+
+/// Run a case until others took little of the machine.
+fn repeated(case: &'static Case, stack: &Stack, options: &Options) -> Result<Found, String> {
+    let mut foreign = 0.0;
+    for _ in 0..3 {
+        let (found, share) = once(case, stack, options)?;
+        if share <= FOREIGN {
+            return Ok(found);
+        }
+        foreign = share;
+    }
+    Err(format!("others used {:.0} % of the cores in three tries", foreign * 100.0))
+}
+
+fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found, f64), String> {
+    let sandbox = Sandbox::new();
+    let mut lab = Lab::build(sandbox.path(), case.parts)?;
+    if !case.before.is_empty() {
+        lab.before(case.before)?;
+    }
+    let lead = BASELINE_S.max(f64::from(stack.scrape_s) * 8.0);
+    let scenario = format!(
+        "name = \"case\"\n[[phase]]\nname = \"baseline\"\nduration = \"{lead}s\"\n\
+         [[phase]]\nname = \"load\"\nduration = \"{}s\"\n",
+        options.seconds
+    );
+    let path = sandbox.write("scenario.toml", &scenario).display().to_string();
+    let start = |name: &str, more: &[&str]| {
+        let mut all = vec!["run", path.as_str(), "--name", name, "--format", "json", "-q"];
+        all.extend(more);
+        sandbox
+            .stressor(&all)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    };
+    let begun = Instant::now();
+    let embedded = start("embedded", &[]);
+    let prometheus = start("prometheus", &["--prometheus", &stack.url]);
+    sleep(
+        Duration::from_secs_f64(lead).saturating_sub(begun.elapsed()) + Duration::from_millis(100),
+    );
+    let loaded = stressor::host::clock::Clock::start().now();
+    lab.start(case.load);
+    sleep(Duration::from_secs(1));
+    let (user, own) = (user_seconds(), lab.user_seconds());
+    let watched = Instant::now();
+    sleep(Duration::from_secs_f64(options.seconds - 2.0));
+    let others = (user_seconds() - user) - (lab.user_seconds() - own);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let foreign = others / watched.elapsed().as_secs_f64() / cores;
+    let device = case.label.device.map(|device| named(device, &lab));
+    let mut verdicts = Vec::new();
+    for (source, child) in [("embedded", embedded), ("prometheus", prometheus)] {
+        let output = child.wait_with_output().expect("the program ends");
+        lab.stop();
+        let document: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{source}: {error} ({})", output.status))?;
+        let of_load = phase(&document, "load");
+        let mut said = Said::of(&of_load["verdict"]);
+        let since = of_load["verdict"]["since"].as_str();
+        said.onset_s = since
+            .and_then(|text| stressor::model::time::Timestamp::parse(text))
+            .filter(|_| !case.negative)
+            .map(|since| since.since(loaded));
+        let from_afar = case.from_prometheus.filter(|_| source == "prometheus");
+        let label: Label = from_afar.unwrap_or(case.label);
+        let device = label.device.and(device.as_deref());
+        let right = score::is_right(&label, device, &said);
+        verdicts.push(Judged { case, source, label, said, right });
+    }
+    let folder =
+        RunFolder::find(&sandbox.path().join("reports"), "embedded").map_err(|e| e.to_string())?;
+    let run = read::run(&folder).map_err(|error| error.to_string())?;
+    let window = run.manifest.phases.last().map(|last| run.steady(last)).expect("a phase");
+    let node = Node { data: run.nodes.first().expect("a node"), window };
+    Ok(((verdicts, BASELINES.map(|(_, says)| says(&node))), foreign))
+}
+
+/// What a label's device is called on this machine.
+fn named(device: &str, lab: &Lab) -> String {
+    match device {
+        "lab" => "/stressor-lab".to_owned(),
+        _ => match device.strip_prefix('$') {
+            Some(variable) => {
+                let path = lab.variable(variable).unwrap_or_default();
+                path.strip_prefix("/dev/").unwrap_or(path).to_owned()
+            }
+            None => device.to_owned(),
+        },
+    }
+}
+
+/// Seconds of user time of all cores so far.
+fn user_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let mut fields = stat.split_whitespace().skip(1).filter_map(|word| word.parse::<f64>().ok());
+    (fields.next().unwrap_or(0.0) + fields.next().unwrap_or(0.0)) / 100.0
+}
