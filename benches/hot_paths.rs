@@ -75,6 +75,7 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
             phases: vec![PhaseRecord {
                 name: "watch".into(),
                 level: None,
+                probe: None,
                 start: Timestamp(0),
                 steady: None,
                 end: Some(end),
@@ -132,7 +133,7 @@ fn hot_paths(c: &mut Criterion) {
     }
     let answer = answer();
     c.bench_function("decoding 100 series of 720 points", |b| {
-        b.iter(|| black_box(decode::reply(&answer)));
+        b.iter(|| black_box(decode::reply(&answer[..])));
     });
 }
 

@@ -95,8 +95,12 @@ pub struct RawSet {
 }
 
 impl RawSet {
-    /// Add one snapshot. Snapshots come in the order of time.
+    /// Add one snapshot. Snapshots come in the order of time; a second one of
+    /// the same moment says nothing new, and would be summed with the first.
     pub fn push(&mut self, snapshot: &Snapshot) {
+        if self.times.last().is_some_and(|last| *last >= snapshot.t) {
+            return;
+        }
         self.times.push(snapshot.t);
         for (key, v) in &snapshot.values {
             if !v.is_finite() {

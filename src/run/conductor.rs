@@ -108,6 +108,7 @@ impl Conductor<'_> {
         self.manifest.phases.push(PhaseRecord {
             name: phase.name.clone(),
             level: phase.level.clone(),
+            probe: phase.probe,
             start: self.clock.at(begun),
             steady: None,
             end: None,

@@ -107,7 +107,8 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
 }
 
 async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Error> {
-    let client = Client::new(url, &plan.telemetry)?;
+    let mut client = Client::new(url, &plan.telemetry)?;
+    let backend = source::backend(&mut client).await?;
     let job = plan.telemetry.job.as_deref();
     let candidates = source::candidates(&client, job, None).await?;
     let mut chosen = Vec::new();
@@ -132,9 +133,14 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     }
     let instances: Vec<String> =
         chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
-    let told = source::scrape_interval(&client, &instances).await?;
-    let source = Source::new(client, &instances, job, told);
+    let told = source::scrape_interval(&client, &instances, None).await?;
+    let ahead = source::clock_ahead(&client, now).await?.unwrap_or(0.0);
+    let mut source = Source::new(client, &instances, job, told);
+    source.ahead_s = ahead;
+    source.hides_s = backend.hides_s;
     let mut notes: Vec<String> = assumed_interval(told, &source).into_iter().collect();
+    notes.extend(backend.note);
+    notes.extend(wrong_clock(ahead));
     notes.extend(too_short(plan, source.interval_s, source.window_s));
     let records = chosen
         .into_iter()
@@ -156,7 +162,8 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
     let url = plan.telemetry.prometheus.as_deref().unwrap_or_default();
     let runtime = runtime()?;
     runtime.block_on(async {
-        let client = Client::new(url, &plan.telemetry)?;
+        let mut client = Client::new(url, &plan.telemetry)?;
+        let backend = source::backend(&mut client).await?;
         let job = plan.telemetry.job.as_deref();
         let candidates = source::candidates(&client, job, Some(end)).await?;
         let chosen = if names.is_empty() {
@@ -173,9 +180,13 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
             names.iter().map(find).collect::<Result<Vec<_>, Unknown>>()?
         };
         let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
-        let told = source::scrape_interval(&client, &instances).await?;
-        let source = Source::new(client, &instances, job, told);
-        let notes = assumed_interval(told, &source).into_iter().collect();
+        let told = source::scrape_interval(&client, &instances, Some(end)).await?;
+        let mut source = Source::new(client, &instances, job, told);
+        source.hides_s = backend.hides_s;
+        if names.is_empty() {
+            source = source.of_jobs(&chosen.iter().map(|one| one.job.as_str()).collect());
+        }
+        let notes = assumed_interval(told, &source).into_iter().chain(backend.note).collect();
         let records = chosen.into_iter().map(|one| seen_from_afar(one, &source)).collect();
         let telemetry = vec![format!("Prometheus at {}", source.base())];
         Ok(Nodes { records, source: Some(source), telemetry, notes })
@@ -195,6 +206,21 @@ fn assumed_interval(told: Option<f64>, source: &Source) -> Option<String> {
         format!(
             "the scrape interval could not be read from Prometheus; {} s is assumed",
             source.interval_s
+        )
+    })
+}
+
+fn now() -> Timestamp {
+    crate::host::clock::Clock::start().now()
+}
+
+/// A word on clocks that disagree.
+fn wrong_clock(ahead_s: f64) -> Option<String> {
+    (ahead_s.abs() > 0.0).then(|| {
+        format!(
+            "the clock of Prometheus is {:.1} s {} that of this machine; its times are corrected by that. Set both by NTP",
+            ahead_s.abs(),
+            if ahead_s > 0.0 { "ahead of" } else { "behind" }
         )
     })
 }

@@ -15,6 +15,9 @@ use crate::{
     store::{self, folder::RunFolder, journal::Journal, names},
 };
 
+/// Of more nodes than this, what is only for display is not read.
+const MANY_NODES: usize = 50;
+
 /// What the caller decides.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,6 +34,8 @@ pub struct Options {
     pub window: Window,
     /// Nodes by name or instance; none for all.
     pub nodes: Vec<String>,
+    /// The signals that a verdict rests on: of many nodes, only these are read.
+    pub decisive: Vec<&'static str>,
 }
 
 /// Read a window and keep it as a run.
@@ -41,12 +46,34 @@ pub struct Options {
 pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
     let Nodes { records, source, telemetry, mut notes } =
         nodes::past(plan, &options.nodes, options.window.end)?;
-    let source = source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
+    let mut source =
+        source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
+    if records.len() > MANY_NODES {
+        source = source.only(options.decisive.clone());
+        notes.push(format!(
+            "of {} nodes only the signals that a verdict rests on were read; ask for one (--node) to see all of its signals",
+            records.len()
+        ));
+    }
     let runtime = nodes::runtime()?;
-    let collected = runtime.block_on(source.collect(options.window));
+    let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
+    folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
+    let journal = Journal::create(&folder)?;
+    let collected = runtime.block_on(source.collect(options.window, &mut |pieces| {
+        for piece in pieces {
+            journal.signal(piece.name, &piece.instance, &piece.signal);
+        }
+    }));
+    journal.close().map_err(|source| store::Error::Io {
+        what: "cannot write",
+        path: folder.path().to_owned(),
+        source,
+    })?;
     let reasons: BTreeSet<String> =
         collected.failed.iter().map(|(_, reason)| reason.clone()).collect();
-    if collected.pieces.is_empty() {
+    if collected.pieces == 0 {
+        // Nothing was there, so nothing is lost.
+        let _ = std::fs::remove_dir_all(folder.path());
         let mut why = vec![format!(
             "{} has no samples from {} to {}",
             source.base(),
@@ -59,17 +86,6 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
     notes.extend(reasons.into_iter().map(|reason| format!("Prometheus: {reason}")));
     let warnings = collected.warnings.iter();
     notes.extend(warnings.map(|warning| format!("Prometheus warns: {warning}")));
-    let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
-    folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
-    let journal = Journal::create(&folder)?;
-    for piece in &collected.pieces {
-        journal.signal(piece.name, &piece.instance, &piece.signal);
-    }
-    journal.close().map_err(|source| store::Error::Io {
-        what: "cannot write",
-        path: folder.path().to_owned(),
-        source,
-    })?;
     let Window { start, end } = options.window;
     folder.write_manifest(&Manifest {
         schema: RUN_SCHEMA,
@@ -85,6 +101,7 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
         phases: vec![PhaseRecord {
             name: "window".to_owned(),
             level: None,
+            probe: None,
             start,
             steady: None,
             end: Some(end),

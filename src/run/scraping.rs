@@ -92,7 +92,7 @@ impl Reader {
         };
         // The last scrape of the run, the one after it that closes its rate,
         // and a second for the server to store it.
-        let settled = end.plus(2.0 * interval + 1.0);
+        let settled = end.plus(2.0 * interval + 1.0 + self.source.hides_s);
         let wait = settled.since(self.clock.now());
         if wait > 0.0 {
             thread::sleep(Duration::from_secs_f64(wait));
@@ -110,7 +110,10 @@ impl Reader {
 
     /// Read a window; whether every query was answered.
     fn window(&mut self, runtime: &tokio::runtime::Runtime, window: Window) -> bool {
-        let collected = runtime.block_on(self.source.collect(window));
+        let sender = self.sender.clone();
+        let collected = runtime.block_on(self.source.collect(window, &mut |pieces| {
+            let _ = sender.send(News::Pieces(pieces));
+        }));
         let whole = collected.failed.is_empty();
         let reasons: BTreeSet<String> =
             collected.failed.into_iter().map(|(_, reason)| reason).collect();
@@ -119,9 +122,6 @@ impl Reader {
         }
         for warning in collected.warnings {
             self.note(format!("Prometheus warns: {warning}"));
-        }
-        if !collected.pieces.is_empty() {
-            let _ = self.sender.send(News::Pieces(collected.pieces));
         }
         whole
     }

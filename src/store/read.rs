@@ -1,6 +1,11 @@
 //! From a folder back to a run, whole or cut off at any byte.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -8,7 +13,7 @@ use super::{Error, folder::RunFolder, journal, names};
 use crate::{
     model::{
         catalogue::SIGNALS,
-        run::{NodeData, NodeRecord, Run, SourceKind, State},
+        run::{NodeData, Run, SourceKind, State},
         series::{Key, Point, RawSet, Signal, SignalSet, Snapshot},
         time::Timestamp,
     },
@@ -45,9 +50,9 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
         .map_err(|error| Error::Damaged { path: text_path, why: error.to_string() })?;
     let mut damaged = 0;
     let raw = samples(path, &mut damaged);
-    let pieces: Vec<SignalLine> = lines(&path.join(names::SIGNALS), &mut damaged);
-    let workers = lines(&path.join(names::WORKERS), &mut damaged);
-    let events = lines(&path.join(names::EVENTS), &mut damaged);
+    let mut far = by_instance(lines(&path.join(names::SIGNALS), &mut damaged));
+    let workers = lines(&path.join(names::WORKERS), &mut damaged).collect();
+    let events = lines(&path.join(names::EVENTS), &mut damaged).collect();
     let nodes = manifest
         .nodes
         .iter()
@@ -55,7 +60,10 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
             record: record.clone(),
             signals: match record.source {
                 SourceKind::Embedded => derived(&raw, record.interval_s),
-                SourceKind::Prometheus => collected(&pieces, record),
+                SourceKind::Prometheus => {
+                    let instance = record.instance.as_deref().unwrap_or_default();
+                    far.remove(instance).unwrap_or_default().finish(record.interval_s)
+                }
             },
         })
         .collect();
@@ -105,26 +113,39 @@ fn derived(raw: &RawSet, interval_s: f64) -> SignalSet {
     SignalSet { signals, times: raw.times.clone(), interval_s }
 }
 
-fn collected(pieces: &[SignalLine], record: &NodeRecord) -> SignalSet {
-    let mut set = SignalSet { interval_s: record.interval_s, ..SignalSet::default() };
-    let ours = |piece: &&SignalLine| record.instance.as_deref() == Some(piece.instance.as_str());
-    for piece in pieces.iter().filter(ours) {
-        let signals = set.signals.entry(piece.name.clone()).or_default();
-        match signals.iter_mut().find(|known| known.device == piece.signal.device) {
-            Some(known) => known.points = joined(&known.points, &piece.signal.points),
-            None => signals.push(piece.signal.clone()),
+/// What the answers say of one instance.
+#[derive(Debug, Default)]
+struct Far(BTreeMap<String, Vec<Signal>>);
+
+fn by_instance(pieces: impl Iterator<Item = SignalLine>) -> BTreeMap<String, Far> {
+    let mut all: BTreeMap<String, Far> = BTreeMap::new();
+    for SignalLine { name, instance, signal } in pieces {
+        let signals = all.entry(instance).or_default().0.entry(name).or_default();
+        match signals.iter_mut().find(|known| known.device == signal.device) {
+            Some(known) => known.points = joined(&known.points, &signal.points),
+            None => signals.push(signal),
         }
     }
-    for up in set.signals.remove("up").unwrap_or_default() {
-        set.times = up.points.iter().filter(|point| point.v >= 1.0).map(|point| point.t).collect();
+    all
+}
+
+impl Far {
+    fn finish(mut self, interval_s: f64) -> SignalSet {
+        let up = self.0.remove("up").unwrap_or_default();
+        let times = up
+            .iter()
+            .flat_map(|up| &up.points)
+            .filter(|point| point.v >= 1.0)
+            .map(|point| point.t)
+            .collect();
+        SignalSet { signals: self.0, times, interval_s }
     }
-    set
 }
 
 /// Points of two answers; where they overlap, the later answer counts: it has
 /// seen late scrapes.
 fn joined(earlier: &[Point], later: &[Point]) -> Vec<Point> {
-    let mut all: std::collections::BTreeMap<Timestamp, f64> =
+    let mut all: BTreeMap<Timestamp, f64> =
         earlier.iter().map(|point| (point.t, point.v)).collect();
     all.extend(later.iter().map(|point| (point.t, point.v)));
     all.into_iter().map(|(t, v)| Point { t, v }).collect()
@@ -148,22 +169,32 @@ fn samples(folder: &Path, damaged: &mut usize) -> RawSet {
     raw
 }
 
-/// The whole lines of a journal; a last line without its end was being
-/// written when the program was killed, and is left out.
-fn lines<T: DeserializeOwned>(path: &Path, damaged: &mut usize) -> Vec<T> {
-    let Ok(text) = fs::read(path) else { return Vec::new() };
-    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let mut parsed = Vec::new();
-    for line in text.get(..whole).unwrap_or(&[]).split(|byte| *byte == b'\n') {
-        if line.is_empty() {
-            continue;
+/// The whole lines of a journal, read as they are asked for; a last line
+/// without its end was being written when the program was killed, and is left
+/// out.
+fn lines<'a, T: DeserializeOwned + 'a>(
+    path: &Path,
+    damaged: &'a mut usize,
+) -> impl Iterator<Item = T> + use<'a, T> {
+    let mut reader =
+        fs::File::open(path).ok().map(|file| BufReader::with_capacity(256 << 10, file));
+    let mut line = Vec::new();
+    std::iter::from_fn(move || {
+        loop {
+            line.clear();
+            reader.as_mut()?.read_until(b'\n', &mut line).ok()?;
+            if line.pop() != Some(b'\n') {
+                return None;
+            }
+            if line.is_empty() {
+                continue;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(value) => return Some(value),
+                Err(_) => *damaged += 1,
+            }
         }
-        match serde_json::from_slice(line) {
-            Ok(value) => parsed.push(value),
-            Err(_) => *damaged += 1,
-        }
-    }
-    parsed
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,13 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
             let about = roots.sys.join("class/net").join(&device);
             // A made-up link (veth, bridge, tun) tells a made-up speed.
             let is_real = about.join("device").exists();
+            for (file, name) in [("ifindex", "iface_id"), ("iflink", "iface_link")] {
+                let number = roots.sys_text(format!("class/net/{device}/{file}"));
+                if let Some(number) = number.and_then(|text| text.parse::<f64>().ok()) {
+                    let key = ("device", device.as_str());
+                    labelled(values, &format!("node_network_{name}"), key, number);
+                }
+            }
             let speed = roots.sys_text(format!("class/net/{device}/speed"));
             if let Some(speed) = speed.and_then(|text| text.parse::<f64>().ok())
                 && is_real

@@ -1,16 +1,16 @@
 //! HTTP to a Prometheus: authentication, time limits, retries, a ceiling on
 //! what is read.
 
-use std::{error::Error as _, sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, sync::OnceLock, time::Duration};
 
 use reqwest::{
-    Certificate, Identity, RequestBuilder, StatusCode,
+    Certificate, Identity, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{
-    decode::{self, Reply, Target},
+    decode::{self, Answer, Reply, Target},
     secrets::{self, Auth},
 };
 use crate::{model::time::Timestamp, scenario::plan::Telemetry};
@@ -176,15 +176,33 @@ impl Client {
             ];
             let part = self.post("query_range", &form).await?;
             whole.warnings.extend(part.warnings);
-            for series in part.series {
-                match whole.series.iter_mut().find(|known| known.labels == series.labels) {
-                    Some(known) => known.points.extend(series.points),
-                    None => whole.series.push(series),
-                }
+            if whole.series.is_empty() {
+                whole.series = part.series;
+            } else {
+                join(&mut whole.series, part.series);
             }
             from = to.plus(step_s);
         }
         Ok(whole)
+    }
+
+    /// Send a parameter with every query from now on.
+    pub fn add_parameter(&mut self, name: &str, value: &str) {
+        self.parameters.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// What the server says of being ready: it gives away what it is. Empty
+    /// where there is no such page.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn ready_text(&self) -> Result<String, Error> {
+        let url = format!("{}/-/ready", self.base);
+        match self.retried(|| self.http.get(&url), &url, Self::body).await {
+            Ok(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
+            Err(Error::Status { .. }) => Ok(String::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The active targets; an empty list where the server has no such page.
@@ -193,7 +211,7 @@ impl Client {
     /// When the server cannot be reached.
     pub async fn targets(&self) -> Result<Vec<Target>, Error> {
         let url = format!("{}/api/v1/targets?state=active", self.base);
-        match self.retried(|| self.http.get(&url), &url).await {
+        match self.retried(|| self.http.get(&url), &url, Self::body).await {
             Ok(body) => Ok(decode::targets(&body).unwrap_or_default()),
             Err(Error::Status { status: 400..=499, .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -207,18 +225,23 @@ impl Client {
             .map(|(name, value)| (*name, value.as_str()))
             .chain(self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .collect();
-        let body = self.retried(|| self.http.post(&url).form(&form), &url).await?;
-        decode::reply(&body).map_err(|source| Error::Decode { url, source })
+        self.retried(|| self.http.post(&url).form(&form), &url, Self::reply).await
     }
 
-    async fn retried(
+    /// Ask until there is an answer, or an error that will not pass.
+    async fn retried<T, F: Future<Output = Result<T, Error>>>(
         &self,
         request: impl Fn() -> RequestBuilder,
         url: &str,
-    ) -> Result<Vec<u8>, Error> {
+        take: impl Fn(Response, String) -> F,
+    ) -> Result<T, Error> {
         let mut waits = BACKOFF.iter();
         loop {
-            match self.once(request(), url).await {
+            let answer = match self.sent(request(), url).await {
+                Ok(response) => take(response, url.to_owned()).await,
+                Err(error) => Err(error),
+            };
+            match answer {
                 Err(error) if error.passes() => match waits.next() {
                     Some(wait) => tokio::time::sleep(*wait).await,
                     None => return Err(error),
@@ -228,7 +251,8 @@ impl Client {
         }
     }
 
-    async fn once(&self, request: RequestBuilder, url: &str) -> Result<Vec<u8>, Error> {
+    /// The start of a good answer.
+    async fn sent(&self, request: RequestBuilder, url: &str) -> Result<Response, Error> {
         let request = match &self.auth {
             Auth::None => request,
             Auth::Basic { username, password } => {
@@ -236,25 +260,102 @@ impl Client {
             }
             Auth::Bearer(token) => request.bearer_auth(token.reveal()),
         };
-        let unreachable =
-            |error: reqwest::Error| Error::Unreachable { url: url.to_owned(), why: causes(&error) };
-        let mut response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| unreachable(url, &error))?;
         let status = response.status();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(Error::TooLarge { url: url.to_owned() });
-            }
-            body.extend_from_slice(&chunk);
-        }
         if status.is_success() {
-            return Ok(body);
+            return Ok(response);
         }
+        let body = Self::body(response, url.to_owned()).await?;
         Err(Error::Status {
             url: url.to_owned(),
             status: status.as_u16(),
             why: explain(status, &body),
         })
+    }
+
+    /// A small answer as a whole.
+    async fn body(mut response: Response, url: String) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&url, &error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Error::TooLarge { url });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// Series, decoded on a thread of their own while they arrive.
+    async fn reply(mut response: Response, url: String) -> Result<Reply, Error> {
+        let (chunks, arrived) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
+        let reader = Chunks { arrived, current: Vec::new(), at: 0 };
+        let decoding = tokio::task::spawn_blocking(move || decode::reply(reader));
+        let mut length = 0;
+        let received = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    length += chunk.len();
+                    if length > LARGEST_ANSWER {
+                        break Err(Error::TooLarge { url: url.clone() });
+                    }
+                    // Nobody reads any more: what was read is no data, and why
+                    // is said below.
+                    if chunks.send(chunk.to_vec()).await.is_err() {
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(unreachable(&url, &error)),
+            }
+        };
+        drop(chunks);
+        let decoded = decoding.await;
+        received?;
+        match decoded {
+            Ok(reply) => reply.map_err(|source| Error::Decode { url, source }),
+            Err(error) => Err(Error::Client(format!("the decoding ended: {error}"))),
+        }
+    }
+}
+
+/// Chunks of a body as they arrive, for a reader that waits.
+struct Chunks {
+    arrived: tokio::sync::mpsc::Receiver<Vec<u8>>,
+    current: Vec<u8>,
+    at: usize,
+}
+
+impl std::io::Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.at >= self.current.len() {
+            match self.arrived.blocking_recv() {
+                Some(next) => (self.current, self.at) = (next, 0),
+                None => return Ok(0),
+            }
+        }
+        let rest = self.current.get(self.at..).unwrap_or(&[]);
+        let taken = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..taken), rest.get(..taken)) {
+            to.copy_from_slice(from);
+        }
+        self.at += taken;
+        Ok(taken)
+    }
+}
+
+fn unreachable(url: &str, error: &reqwest::Error) -> Error {
+    Error::Unreachable { url: url.to_owned(), why: causes(error) }
+}
+
+/// Put a later part of a range behind what is there.
+fn join(whole: &mut Vec<Answer>, part: Vec<Answer>) {
+    let places: BTreeMap<_, usize> =
+        whole.iter().enumerate().map(|(at, one)| (one.labels.clone(), at)).collect();
+    for series in part {
+        match places.get(&series.labels).and_then(|at| whole.get_mut(*at)) {
+            Some(known) => known.points.extend(series.points),
+            None => whole.push(series),
+        }
     }
 }
 

@@ -1,10 +1,21 @@
 //! Answers of the HTTP API, from bytes to series. Pure.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{self, BufReader, Read},
+};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 
 use crate::model::{series::Point, time::Timestamp};
+
+/// Series of one answer that are read at most. A thousand nodes have five
+/// thousand in the largest of our queries.
+pub const MOST_SERIES: usize = 200_000;
 
 /// One series of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,32 +75,33 @@ pub enum Error {
 }
 
 #[derive(Deserialize)]
-struct Envelope<D> {
+struct Envelope {
     status: String,
     #[serde(default = "Option::default")]
-    data: Option<D>,
+    data: Option<Data>,
     #[serde(rename = "errorType", default)]
     error_type: String,
     #[serde(default)]
     error: String,
     #[serde(default)]
     warnings: Vec<String>,
+    /// Since Prometheus 2.54.
+    #[serde(default)]
+    infos: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Data {
     #[serde(rename = "resultType")]
     result_type: String,
-    result: Box<serde_json::value::RawValue>,
+    result: Series,
 }
 
 #[derive(Deserialize)]
-struct Series {
-    metric: BTreeMap<String, String>,
-    /// A native histogram has `histograms` instead.
-    #[serde(default)]
-    values: Vec<(f64, String)>,
-    value: Option<(f64, String)>,
+struct TargetsEnvelope {
+    status: String,
+    #[serde(default = "Option::default")]
+    data: Option<Targets>,
 }
 
 #[derive(Deserialize)]
@@ -98,20 +110,32 @@ struct Targets {
     active_targets: Vec<Target>,
 }
 
-/// An answer of `query` or `query_range`.
+/// An answer of `query` or `query_range`, decoded while it is read.
 ///
 /// # Errors
-/// When the server says so, or the body is not JSON of the API's form.
-pub fn reply(body: &[u8]) -> Result<Reply, Error> {
-    let envelope: Envelope<Data> = envelope(body)?;
-    let data = envelope.data.ok_or_else(|| foreign("it has no data", body))?;
-    if !["matrix", "vector"].contains(&data.result_type.as_str()) {
-        return Err(foreign(&format!("its result is a {}", data.result_type), body));
+/// When the server says so, or what comes is not JSON of the API's form, or has
+/// more series than [`MOST_SERIES`].
+pub fn reply(body: impl Read) -> Result<Reply, Error> {
+    let mut start = Start { inner: body, bytes: Vec::new() };
+    let envelope: Result<Envelope, _> = {
+        let mut reader = BufReader::with_capacity(64 << 10, &mut start);
+        serde_json::from_reader(&mut reader)
+    };
+    let foreign = |why: String| Error::Foreign {
+        why,
+        body: String::from_utf8_lossy(&start.bytes).into_owned(),
+    };
+    let envelope = envelope.map_err(|error| foreign(error.to_string()))?;
+    if envelope.status != "success" {
+        return Err(Error::Refused { kind: envelope.error_type, message: envelope.error });
     }
-    let series: Vec<Series> = serde_json::from_str(data.result.get())
-        .map_err(|error| foreign(&error.to_string(), body))?;
-    let series = series.into_iter().map(Series::answer).collect();
-    Ok(Reply { series, warnings: envelope.warnings })
+    let data = envelope.data.ok_or_else(|| foreign("it has no data".to_owned()))?;
+    if !["matrix", "vector"].contains(&data.result_type.as_str()) {
+        return Err(foreign(format!("its result is a {}", data.result_type)));
+    }
+    let mut warnings = envelope.warnings;
+    warnings.extend(envelope.infos);
+    Ok(Reply { series: data.result.0, warnings })
 }
 
 /// An answer of `targets`.
@@ -119,37 +143,169 @@ pub fn reply(body: &[u8]) -> Result<Reply, Error> {
 /// # Errors
 /// As [`reply`].
 pub fn targets(body: &[u8]) -> Result<Vec<Target>, Error> {
-    let envelope: Envelope<Targets> = envelope(body)?;
-    let data = envelope.data.ok_or_else(|| foreign("it has no data", body))?;
-    Ok(data.active_targets)
-}
-
-fn envelope<'a, D: Deserialize<'a>>(body: &'a [u8]) -> Result<Envelope<D>, Error> {
-    let envelope: Envelope<D> =
-        serde_json::from_slice(body).map_err(|error| foreign(&error.to_string(), body))?;
-    if envelope.status == "success" {
-        return Ok(envelope);
+    let foreign = |why: String| Error::Foreign {
+        why,
+        body: String::from_utf8_lossy(body.get(..200).unwrap_or(body)).into_owned(),
+    };
+    let envelope: TargetsEnvelope =
+        serde_json::from_slice(body).map_err(|error| foreign(error.to_string()))?;
+    if envelope.status != "success" {
+        return Err(foreign(format!("its status is {:?}", envelope.status)));
     }
-    Err(Error::Refused { kind: envelope.error_type, message: envelope.error })
+    Ok(envelope.data.ok_or_else(|| foreign("it has no data".to_owned()))?.active_targets)
 }
 
-fn foreign(why: &str, body: &[u8]) -> Error {
-    let start: Vec<u8> = body.iter().copied().take(200).collect();
-    Error::Foreign { why: why.to_owned(), body: String::from_utf8_lossy(&start).into_owned() }
+/// Keeps the first bytes of what it reads, for the error that shows them.
+struct Start<R> {
+    inner: R,
+    bytes: Vec<u8>,
 }
 
-impl Series {
-    fn answer(self) -> Answer {
-        let points = self
-            .values
-            .into_iter()
-            .chain(self.value)
-            .filter_map(|(t, text)| {
-                let v: f64 = text.parse().ok()?;
-                v.is_finite().then_some(Point { t: Timestamp::from_seconds(t), v })
-            })
-            .collect();
-        Answer { labels: self.metric, points }
+impl<R: Read> Read for Start<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let room = 200_usize.saturating_sub(self.bytes.len()).min(read);
+        self.bytes.extend_from_slice(buffer.get(..room).unwrap_or(&[]));
+        Ok(read)
+    }
+}
+
+/// All series of a result. A scalar or a string, whose elements are no series,
+/// yields none; its type says what it is.
+struct Series(Vec<Answer>);
+
+impl<'de> Deserialize<'de> for Series {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Series;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of series")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Series, A::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = items.next_element::<Item>()? {
+                    if all.len() >= MOST_SERIES {
+                        return Err(de::Error::custom(format!(
+                            "it has more than {MOST_SERIES} series; ask for fewer nodes"
+                        )));
+                    }
+                    if let Item::Series(answer) = item {
+                        all.push(answer);
+                    }
+                }
+                Ok(Series(all))
+            }
+        }
+        deserializer.deserialize_seq(All)
+    }
+}
+
+/// An element of a result.
+enum Item {
+    Series(Answer),
+    /// A part of a scalar or a string.
+    Bare,
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+        impl<'de> Visitor<'de> for One {
+            type Value = Item;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a series with its labels and values")
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Item, E> {
+                Ok(Item::Bare)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Item, E> {
+                Ok(Item::Bare)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Item, E> {
+                Ok(Item::Bare)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+                let mut answer = Answer { labels: BTreeMap::new(), points: Vec::new() };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "metric" => answer.labels = map.next_value()?,
+                        "values" => answer.points = map.next_value::<Points>()?.0,
+                        "value" => answer.points.extend(map.next_value::<Pair>()?.0),
+                        // A native histogram has `histograms` instead.
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Item::Series(answer))
+            }
+        }
+        deserializer.deserialize_any(One)
+    }
+}
+
+struct Points(Vec<Point>);
+
+impl<'de> Deserialize<'de> for Points {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Points;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of [time, \"value\"]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Points, A::Error> {
+                let mut points = Vec::new();
+                while let Some(Pair(point)) = items.next_element()? {
+                    points.extend(point);
+                }
+                // Kept until the run is written: without the room to grow.
+                points.shrink_to_fit();
+                Ok(Points(points))
+            }
+        }
+        deserializer.deserialize_seq(All)
+    }
+}
+
+/// `[time, "value"]`; nothing for NaN and infinities.
+struct Pair(Option<Point>);
+
+impl<'de> Deserialize<'de> for Pair {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (t, Value(v)) = Deserialize::deserialize(deserializer)?;
+        let is_usable = v.is_finite() && f64::is_finite(t);
+        Ok(Self(is_usable.then(|| Point { t: Timestamp::from_seconds(t), v })))
+    }
+}
+
+/// A number in quotation marks, read where it stands.
+struct Value(f64);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value in quotation marks")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Value, E> {
+                let number = text.parse();
+                number.map(Value).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -165,17 +321,17 @@ mod tests {
     #[test]
     fn real_answers_are_read() {
         for name in ["prom242_range_cpu.json", "prom353_range_cpu.json", "vm1145_range_cpu.json"] {
-            let reply = reply(&fixture(name)).unwrap();
+            let reply = reply(&*fixture(name)).unwrap();
             assert!(!reply.series.is_empty(), "{name}");
             assert!(reply.series.iter().all(|series| !series.points.is_empty()), "{name}");
         }
-        assert_eq!(reply(&fixture("prom242_range_empty.json")).unwrap(), Reply::default());
-        assert!(!reply(&fixture("prom242_query_up_vector.json")).unwrap().series.is_empty());
+        assert_eq!(reply(&*fixture("prom242_range_empty.json")).unwrap(), Reply::default());
+        assert!(!reply(&*fixture("prom242_query_up_vector.json")).unwrap().series.is_empty());
     }
 
     #[test]
     fn not_a_number_and_infinity_are_left_out() {
-        let reply = reply(&fixture("prom242_query_nan_inf.json")).unwrap();
+        let reply = reply(&*fixture("prom242_query_nan_inf.json")).unwrap();
         let points: Vec<f64> =
             reply.series.iter().flat_map(|series| &series.points).map(|point| point.v).collect();
         assert!(points.iter().all(|v| v.is_finite()));
@@ -183,24 +339,24 @@ mod tests {
 
     #[test]
     fn native_histograms_are_passed_over() {
-        let reply = reply(&fixture("prom353_native_histogram_range.json")).unwrap();
+        let reply = reply(&*fixture("prom353_native_histogram_range.json")).unwrap();
         assert!(reply.series.iter().all(|series| series.points.is_empty()));
     }
 
     #[test]
     fn refusals_are_told_apart_from_foreign_bodies() {
         assert!(matches!(
-            reply(&fixture("prom242_range_too_many_points.json")),
+            reply(&*fixture("prom242_range_too_many_points.json")),
             Err(Error::Refused { kind, .. }) if kind == "bad_data"
         ));
         assert!(matches!(
-            reply(&fixture("vm1145_query_parse_error.json")),
+            reply(&*fixture("vm1145_query_parse_error.json")),
             Err(Error::Refused { kind, .. }) if kind == "422"
         ));
         for name in ["prom242_not_found.json", "prom242_query_scalar.json"] {
-            assert!(matches!(reply(&fixture(name)), Err(Error::Foreign { .. })), "{name}");
+            assert!(matches!(reply(&*fixture(name)), Err(Error::Foreign { .. })), "{name}");
         }
-        assert!(matches!(reply(b"<html>Log in</html>"), Err(Error::Foreign { .. })));
+        assert!(matches!(reply(&b"<html>Log in</html>"[..]), Err(Error::Foreign { .. })));
     }
 
     #[test]

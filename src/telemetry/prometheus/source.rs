@@ -12,6 +12,7 @@ use super::{
 use crate::model::{
     catalogue::SIGNALS,
     series::Signal,
+    stats,
     time::{Timestamp, Window},
     units::parse_duration,
 };
@@ -25,6 +26,10 @@ const WINDOW_SCRAPES: f64 = 4.0;
 const AT_ONCE: usize = 4;
 /// Signals in one query: fewer queries, and none that a server gives up on.
 const PER_QUERY: usize = 5;
+/// A difference of clocks that does not matter: it shifts a scrape by one.
+const CLOCK_NOISE_S: f64 = 1.0;
+/// Nodes whose scrapes are looked at to find their interval.
+const SAMPLED_NODES: usize = 50;
 /// The label that says which signal a series is of.
 const SIGNAL: &str = "stressor_signal";
 
@@ -89,7 +94,14 @@ pub async fn candidates(
     at: Option<Timestamp>,
 ) -> Result<Vec<Candidate>, Unknown> {
     let selector = job.map_or_else(String::new, |job| format!("{{job=\"{}\"}}", quoted(job)));
-    let reply = client.query(&format!("node_uname_info{selector}"), at).await?;
+    let mut reply = client.query(&format!("node_uname_info{selector}"), at).await?;
+    if reply.series.is_empty() {
+        // A collector that was turned off, or a recording of a few metrics.
+        let named = format!(
+            "count by (instance, job, nodename, node) (node_memory_MemTotal_bytes{selector})"
+        );
+        reply = client.query(&named, at).await?;
+    }
     let label = |answer: &Answer, name: &str| answer.labels.get(name).cloned().unwrap_or_default();
     let found: Vec<Candidate> = reply
         .series
@@ -97,7 +109,10 @@ pub async fn candidates(
         .map(|answer| Candidate {
             instance: label(answer, "instance"),
             job: label(answer, "job"),
-            nodename: label(answer, "nodename"),
+            nodename: match label(answer, "nodename") {
+                name if name.is_empty() => label(answer, "node"),
+                name => name,
+            },
             release: label(answer, "release"),
         })
         .collect();
@@ -200,7 +215,11 @@ fn not_found(wanted: &str, url: &str, candidates: &[Candidate]) -> Unknown {
 ///
 /// # Errors
 /// When the server cannot be reached.
-pub async fn scrape_interval(client: &Client, instances: &[String]) -> Result<Option<f64>, Error> {
+pub async fn scrape_interval(
+    client: &Client,
+    instances: &[String],
+    at: Option<Timestamp>,
+) -> Result<Option<f64>, Error> {
     let targets = client.targets().await?;
     let told = targets
         .iter()
@@ -211,16 +230,78 @@ pub async fn scrape_interval(client: &Client, instances: &[String]) -> Result<Op
     if told.is_some() {
         return Ok(told);
     }
-    // No page of targets (VictoriaMetrics, Thanos, Mimir): count the scrapes.
-    let selector = instance_selector(instances);
-    let reply = client.query(&format!("count_over_time(up{{{selector}}}[2m])"), None).await?;
-    let fewest = reply
+    // No page of targets (VictoriaMetrics, Thanos, Mimir), or a past that they
+    // no longer tell of: how far its scrapes lie apart.
+    let some: Vec<String> = instances.iter().take(SAMPLED_NODES).cloned().collect();
+    let reply = client.query(&format!("up{{{}}}[5m]", instance_selector(&some)), at).await?;
+    let distances: Vec<f64> = reply
         .series
         .iter()
-        .filter_map(|series| series.points.last())
-        .map(|point| point.v)
-        .reduce(f64::min);
-    Ok(fewest.filter(|count| *count >= 1.0).map(|count| (120.0 / count).round().max(1.0)))
+        .flat_map(|series| series.points.windows(2))
+        .filter_map(|pair| match pair {
+            [a, b] => Some(b.t.since(a.t)),
+            _ => None,
+        })
+        .collect();
+    // What most of them are: a lost scrape makes one twice as long.
+    let usual = stats::median(&distances);
+    Ok(usual.map(|seconds| if seconds > 0.9 { seconds.round() } else { seconds.max(0.1) }))
+}
+
+/// What answers, as far as it changes what we do.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Backend {
+    /// Its newest samples are not shown for so many seconds.
+    pub hides_s: f64,
+    /// What the reader of the report must know of it.
+    pub note: Option<String>,
+}
+
+/// VictoriaMetrics leaves the newest 30 s out of every answer, so that they do
+/// not change (`-search.latencyOffset`); newer versions can be asked not to.
+const HIDDEN_S: f64 = 30.0;
+
+/// Find out what answers, and have it show its newest samples if it can.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn backend(client: &mut Client) -> Result<Backend, Error> {
+    if !client.ready_text().await?.contains("VictoriaMetrics") {
+        return Ok(Backend::default());
+    }
+    client.add_parameter("latency_offset", "1ms");
+    // Asked not to hide anything, how old is its newest scrape?
+    let reply = client.query("vector(1) and on() (time() - max(timestamp(up)) < 20)", None).await?;
+    if !reply.series.is_empty() {
+        return Ok(Backend {
+            hides_s: 0.0,
+            note: Some(
+                "VictoriaMetrics hides its newest 30 s; it was asked not to (latency_offset)"
+                    .to_owned(),
+            ),
+        });
+    }
+    let note = "VictoriaMetrics hides its newest 30 s: they were waited for after the run, and are missing from a window that ends now (start it with -search.latencyOffset=1s to see them sooner)";
+    Ok(Backend { hides_s: HIDDEN_S, note: Some(note.to_owned()) })
+}
+
+/// Seconds by which the server's clock is ahead of ours; `None` when it does
+/// not say, and 0 when the difference is within what the way there takes.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn clock_ahead(
+    client: &Client,
+    now: impl Fn() -> Timestamp,
+) -> Result<Option<f64>, Error> {
+    let before = now();
+    let reply = client.query("vector(1)", None).await?;
+    let took = now().since(before);
+    let theirs = reply.series.first().and_then(|series| series.points.first());
+    Ok(theirs.map(|point| {
+        let ahead = point.t.since(before) - took / 2.0;
+        if ahead.abs() < took + CLOCK_NOISE_S { 0.0 } else { ahead }
+    }))
 }
 
 /// A window's answer for one signal of one instance and device.
@@ -237,8 +318,8 @@ pub struct Piece {
 /// What a window's queries gave.
 #[derive(Debug, Default)]
 pub struct Collected {
-    /// Series with points.
-    pub pieces: Vec<Piece>,
+    /// How many series with points there were.
+    pub pieces: usize,
     /// Warnings of the server, each once.
     pub warnings: BTreeSet<String>,
     /// Signals whose query failed, with the reason.
@@ -254,6 +335,13 @@ pub struct Source {
     pub interval_s: f64,
     /// Rate window in seconds.
     pub window_s: f64,
+    /// Seconds by which the server's clock is ahead of ours: its times are made
+    /// ours.
+    pub ahead_s: f64,
+    /// Seconds for which the server hides its newest samples.
+    pub hides_s: f64,
+    /// Catalogue names that are asked for; `None` for all.
+    only: Option<Vec<&'static str>>,
 }
 
 impl Source {
@@ -269,7 +357,31 @@ impl Source {
             selector.push_str(&format!(",job=\"{}\"", quoted(job)));
         }
         let interval_s = interval_s.unwrap_or(USUAL_INTERVAL_S);
-        Self { client, selector, interval_s, window_s: interval_s * WINDOW_SCRAPES }
+        Self {
+            client,
+            selector,
+            interval_s,
+            window_s: interval_s * WINDOW_SCRAPES,
+            ahead_s: 0.0,
+            hides_s: 0.0,
+            only: None,
+        }
+    }
+
+    /// The same, where the instances are all that these jobs scrape: a name
+    /// for each of a thousand nodes would make a query of megabytes.
+    #[must_use]
+    pub fn of_jobs(mut self, jobs: &BTreeSet<&str>) -> Self {
+        let list: Vec<String> = jobs.iter().map(|job| quoted(&escape(job))).collect();
+        self.selector = format!("job=~\"{}\"", list.join("|"));
+        self
+    }
+
+    /// The same, for these signals only.
+    #[must_use]
+    pub fn only(mut self, signals: Vec<&'static str>) -> Self {
+        self.only = Some(signals);
+        self
     }
 
     /// Where the data come from, without secrets.
@@ -279,7 +391,8 @@ impl Source {
 
     /// All signals from `window.start` to `window.end`, on a grid of whole
     /// steps. A query that fails is reported and does not stop the others.
-    pub async fn collect(&self, window: Window) -> Collected {
+    /// Pieces go to `keep` as they come, so that they need not all be held.
+    pub async fn collect(&self, window: Window, keep: &mut dyn FnMut(Vec<Piece>)) -> Collected {
         let grid = Window { start: self.aligned(window.start), end: self.aligned(window.end) };
         let mut collected = Collected::default();
         let mut waiting: VecDeque<Query> = self.queries().into();
@@ -290,8 +403,9 @@ impl Source {
                 && let Some(query) = waiting.pop_front()
             {
                 let (client, step) = (self.client.clone(), self.interval_s);
+                let (start, end) = (grid.start.plus(self.ahead_s), grid.end.plus(self.ahead_s));
                 under_way.spawn(async move {
-                    let answer = client.range(&query.promql(), grid.start, grid.end, step).await;
+                    let answer = client.range(&query.promql(), start, end, step).await;
                     (query, answer)
                 });
             }
@@ -301,9 +415,23 @@ impl Source {
             match answer {
                 Ok(reply) => {
                     collected.warnings.extend(reply.warnings);
-                    collected
-                        .pieces
-                        .extend(reply.series.into_iter().filter_map(|one| query.piece(one)));
+                    let mut pieces = Vec::new();
+                    for mut piece in reply.series.into_iter().filter_map(|one| query.piece(one)) {
+                        let points = &mut piece.signal.points;
+                        for point in points.iter_mut() {
+                            point.t = point.t.plus(-self.ahead_s);
+                        }
+                        let all = points.len();
+                        points.retain(|point| grid.contains(point.t));
+                        if points.len() < all {
+                            collected.warnings.insert(OUTSIDE.to_owned());
+                        }
+                        if !points.is_empty() {
+                            pieces.push(piece);
+                        }
+                    }
+                    collected.pieces += pieces.len();
+                    keep(pieces);
                 }
                 // The server knows the query and cannot compute all of it: what
                 // it can is asked for alone.
@@ -316,13 +444,18 @@ impl Source {
                     refused += 1;
                     // When as many as are under way at once all fail, the server
                     // is away: the rest would only wait for it in turn.
-                    if collected.pieces.is_empty() && refused >= AT_ONCE {
+                    if collected.pieces == 0 && refused >= AT_ONCE {
                         waiting.clear();
                     }
                 }
             }
         }
         collected
+    }
+
+    /// The queries as they are sent.
+    pub fn promql(&self) -> Vec<String> {
+        self.queries().iter().map(Query::promql).collect()
     }
 
     /// What is asked for: `up` by itself, which is small and says which samples
@@ -338,6 +471,7 @@ impl Source {
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
+            .filter(|row| self.only.as_ref().is_none_or(|only| only.contains(&row.name)))
             .map(|row| Part {
                 name: row.name,
                 promql: row.expr.promql(&self.selector, &range),
@@ -352,6 +486,9 @@ impl Source {
         Timestamp::from_seconds((t.seconds() / self.interval_s).floor() * self.interval_s)
     }
 }
+
+/// Answers that are not to what was asked.
+const OUTSIDE: &str = "answers carry times outside the window that was asked for and are left out: is a clock wrong, or a cache in between?";
 
 /// One signal of a query.
 #[derive(Debug, Clone)]
