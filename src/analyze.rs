@@ -77,6 +77,10 @@ fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
         .flat_map(|node| node.phases.iter().map(move |phase| (node, phase)))
         // What a baseline shows is not what the load did.
         .filter(|(_, phase)| !any_load || loaded(phase))
+        // Nor is what a test of it shows.
+        .filter(|(_, phase)| {
+            run.manifest.phases.get(phase.index).is_some_and(|record| record.probe.is_none())
+        })
         .max_by(|(_, a), (_, b)| {
             let strength = |phase: &PhaseOutcome| phase.verdict.kind.strength();
             strength(a)
@@ -97,6 +101,10 @@ fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
             statement: phase.verdict.statement.clone(),
         })
 }
+
+/// Problems that are told one by one: a fleet without data is one problem, not
+/// a thousand.
+const MOST_TOLD: usize = 10;
 
 /// Whether the data can carry the verdict, and why not.
 fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
@@ -131,7 +139,11 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
             }
         }
     }
-    let mut notes = problems.clone();
+    let untold = problems.len().saturating_sub(MOST_TOLD);
+    let mut notes: Vec<String> = problems.iter().take(MOST_TOLD).cloned().collect();
+    if untold > 0 {
+        notes.push(format!("and {untold} more nodes or phases with too few samples"));
+    }
     if matches!(run.manifest.state, State::Interrupted | State::Aborted) {
         let reason = run.manifest.stopped.as_deref().unwrap_or("no reason was kept");
         notes.push(format!("the run ended early: {reason}"));

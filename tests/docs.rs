@@ -43,6 +43,17 @@ fn the_manual_has_every_signal() {
 }
 
 #[test]
+fn the_manual_has_every_resource() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verdicts.md");
+    let manual = fs::read_to_string(path).expect("docs/verdicts.md");
+    let resources = stressor::analyze::resources::markdown();
+    assert!(
+        manual.ends_with(&resources),
+        "docs/verdicts.md must end with what `stressor signals --resources` prints"
+    );
+}
+
+#[test]
 fn the_manual_has_every_key() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scenarios.md");
     let manual = fs::read_to_string(path).expect("docs/scenarios.md");

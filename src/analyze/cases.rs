@@ -1,6 +1,7 @@
 //! Synthetic runs with known answers, and the traps that fool thresholds.
 
 mod machine;
+mod metamorphic;
 
 use proptest::prelude::*;
 

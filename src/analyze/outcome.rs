@@ -344,6 +344,9 @@ pub struct LoadOutcome {
     /// Index into the manifest's phases.
     #[serde(skip)]
     pub index: usize,
+    /// Which load of the phase.
+    #[serde(skip)]
+    pub load: usize,
 }
 
 /// Latencies in seconds.

@@ -25,7 +25,10 @@ mod sockets;
 mod tcp_listen;
 mod udp_receive;
 
-use crate::model::stats::Stat;
+use crate::model::{
+    catalogue::{self, Class},
+    stats::Stat,
+};
 
 /// A signal held against a threshold.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +122,10 @@ pub struct Resource {
     pub name: &'static str,
     /// Its name in a sentence: `the CPU`, `disk {device}`.
     pub title: &'static str,
+    /// What it is, in a sentence or two.
+    pub means: &'static str,
+    /// What usually uses it up.
+    pub usual: &'static str,
     /// Shares of a ceiling.
     pub utilization: &'static [Criterion],
     /// Whether utilization 1 means that no more is possible. A disk that is
@@ -167,6 +174,90 @@ pub static ALL: &[&Resource] = &[
     &ports::RESOURCE,
     &sockets::RESOURCE,
 ];
+
+/// Every signal that a verdict can rest on.
+pub fn decisive() -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for resource in ALL {
+        let criteria =
+            resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
+        for criterion in criteria {
+            names.push(criterion.signal);
+            names.extend(criterion.when.iter().map(Condition::signal));
+        }
+        names.extend(resource.follows.iter().filter_map(|relation| Some(relation.when?.0)));
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Every resource as a part of docs/verdicts.md: what it means, what its
+/// thresholds are and where they come from, what to do.
+pub fn markdown() -> String {
+    let mut text = String::new();
+    for resource in ALL {
+        text.push_str(&format!(
+            "### {}\n\n{}\n\nUsually: {}.\n\n| evidence | signal | from | counts | source |\n| --- | --- | --- | --- | --- |\n",
+            resource.name, resource.means, resource.usual
+        ));
+        for (class, criteria) in [
+            (Class::Error, resource.errors),
+            (Class::Saturation, resource.saturation),
+            (Class::Utilization, resource.utilization),
+        ] {
+            for criterion in criteria {
+                let Some(row) = catalogue::signal(criterion.signal) else { continue };
+                text.push_str(&format!(
+                    "| {} | `{}` ({}) | {} | {} | {} |\n",
+                    class.name(),
+                    criterion.signal,
+                    criterion.stat.name(),
+                    row.unit.show(criterion.limit),
+                    counts(criterion, class),
+                    criterion.source
+                ));
+            }
+        }
+        for relation in resource.follows {
+            text.push_str(&format!("\nFollows from `{}`: {}.", relation.root, relation.why));
+        }
+        if !resource.follows.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!(
+            "\nNot observed: {}.\n\nWhat to do: {}.\n\n",
+            resource.blind, resource.advice
+        ));
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// When a criterion counts, in words.
+fn counts(criterion: &Criterion, class: Class) -> String {
+    let mut words = match criterion.counts {
+        _ if class == Class::Utilization => "makes it full".to_owned(),
+        Counts::AtLimit => "at the limit of utilization".to_owned(),
+        Counts::Near => "near the limit of utilization".to_owned(),
+        Counts::Alone => "alone".to_owned(),
+        Counts::Substitute => "at the limit, when no other wait is seen".to_owned(),
+        Counts::Hint => "only as a hint: a possibility".to_owned(),
+        Counts::Never => "never; shown".to_owned(),
+    };
+    for condition in criterion.when {
+        let name = condition.signal();
+        let unit =
+            |limit: f64| catalogue::unit_of(name).map_or_else(String::new, |unit| unit.show(limit));
+        let (relation, limit) = match condition {
+            Condition::AtLeast(_, limit) => ("at least", unit(*limit)),
+            Condition::Below(_, limit) => ("below", unit(*limit)),
+        };
+        words.push_str(&format!(", with `{name}` {relation} {limit}"));
+    }
+    words
+}
 
 /// The resource of a name.
 pub fn resource(name: &str) -> Option<&'static Resource> {
@@ -243,6 +334,8 @@ impl Criterion {
 const BLANK: Resource = Resource {
     name: "",
     title: "",
+    means: "",
+    usual: "",
     utilization: &[],
     ceiling_known: true,
     saturation: &[],
@@ -257,7 +350,6 @@ const BLANK: Resource = Resource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::catalogue;
 
     #[test]
     fn every_criterion_names_a_signal_and_a_source() {

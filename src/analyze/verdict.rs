@@ -1,6 +1,9 @@
 //! All assessments of a phase: which is the root, what follows from it, what
 //! is clean, what was not seen.
 
+mod episode;
+mod intervention;
+
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     cause, onset,
@@ -29,6 +32,8 @@ struct Case<'a> {
     /// What the loads of this phase came to.
     loads: Vec<&'a LoadOutcome>,
     data: Data,
+    /// Whether it is a part of a phase, found in the data.
+    is_part: bool,
 }
 
 /// Judge one phase of one node; `None` when there is no such phase.
@@ -43,11 +48,20 @@ pub(super) fn phase(
     let (whole, window) = (run.window(phase), run.steady(phase));
     let data = super::data(run, node, phase);
     let loads = loads.iter().filter(|load| load.index == index).collect();
-    let case = Case { run, node, phase, index, whole, window, own, loads, data: data.clone() };
+    let case = Case {
+        run,
+        node,
+        phase,
+        index,
+        whole,
+        window,
+        own,
+        loads,
+        data: data.clone(),
+        is_part: false,
+    };
     let mut assessments = case.assess(window, whole);
-    assessments.sort_by(|a, b| {
-        Case::rank(b).partial_cmp(&Case::rank(a)).unwrap_or(std::cmp::Ordering::Equal)
-    });
+    sorted(&mut assessments);
     let verdict = case.verdict(&assessments);
     let ranking = assessments
         .iter()
@@ -69,6 +83,13 @@ pub(super) fn phase(
         data,
         index,
     })
+}
+
+/// The nearest to a limit first.
+fn sorted(assessments: &mut [Assessment]) {
+    assessments.sort_by(|a, b| {
+        Case::rank(b).partial_cmp(&Case::rank(a)).unwrap_or(std::cmp::Ordering::Equal)
+    });
 }
 
 impl Case<'_> {
@@ -129,6 +150,9 @@ impl Case<'_> {
         let near = assessments.iter().find(|assessment| {
             assessment.kind == Kind::Near && self.root_of(assessment, assessments).is_none()
         });
+        if let Some(part) = roots.is_empty().then(|| self.episode()).flatten() {
+            return part;
+        }
         let Some(root) = roots.first().copied().or(near) else {
             return self.clean(assessments, unobserved);
         };
@@ -140,7 +164,7 @@ impl Case<'_> {
             others.iter().map(|other| (*other, self.meeting(root, other))).collect();
         let mut evidence = root.evidence(true);
         evidence.extend(others.iter().flat_map(|(other, _)| other.evidence(false)));
-        Verdict {
+        let verdict = Verdict {
             resource: root.resource.name.to_owned(),
             device: self.device(root),
             kind: root.kind,
@@ -161,7 +185,8 @@ impl Case<'_> {
             exonerated: exonerated(assessments),
             unobserved,
             next: next(root, assessments),
-        }
+        };
+        self.tested(root, verdict)
     }
 
     /// The root that explains this resource being at its limit.
@@ -371,7 +396,7 @@ impl Case<'_> {
         self.phase.level.as_ref()?;
         let index = self.index.checked_sub(1)?;
         let before = self.run.manifest.phases.get(index)?;
-        (before.name == self.phase.name).then_some((index, before))
+        (before.name == self.phase.name && before.probe.is_none()).then_some((index, before))
     }
 
     fn is_loaded(&self) -> bool {
@@ -451,7 +476,10 @@ impl Case<'_> {
 /// The last phase without load before phase `index`.
 fn baseline(run: &Run, index: usize) -> Option<Window> {
     let phases = run.manifest.phases.get(..index)?;
-    phases.iter().rev().find(|phase| phase.loads.is_empty()).map(|phase| run.window(phase))
+    // A phase whose loads are away for a test is no quiet one: what they left
+    // behind is still there.
+    let is_quiet = |phase: &&PhaseRecord| phase.loads.is_empty() && phase.probe.is_none();
+    phases.iter().rev().find(is_quiet).map(|phase| run.window(phase))
 }
 
 fn exonerated(assessments: &[Assessment]) -> Vec<Mention> {

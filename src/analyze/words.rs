@@ -7,7 +7,7 @@ use super::{
 use crate::model::{
     catalogue::{self, Class},
     run::PhaseRecord,
-    time::Timestamp,
+    time::{Timestamp, Window},
     units::three_digits,
 };
 
@@ -206,5 +206,15 @@ pub(super) fn bursts(waits: f64, busy: f64) -> String {
         " Work came in bursts shorter than a sample: the cores were busy {} % of the time, and in {} % of it tasks waited for one. Sample more often to see them.",
         three_digits(busy * 100.0),
         three_digits(waits * 100.0)
+    )
+}
+
+/// How much of a window a verdict is of.
+pub(super) fn for_a_part(part: Window, window: Window) -> String {
+    format!(
+        "It was so for {} s of the {} s of the window, until {} UTC.",
+        three_digits(part.seconds()),
+        three_digits(window.seconds()),
+        part.end.clock()
     )
 }

@@ -84,6 +84,14 @@ pub fn throughput(run: &Run, phase: usize) -> Option<f64> {
     Some(mine.iter().map(|one| one.operations as f64).sum::<f64>() / seconds)
 }
 
+/// The same for one load of the phase.
+pub fn throughput_of(run: &Run, phase: usize, load: usize) -> Option<f64> {
+    let is_its = |one: &&WorkerInterval| (one.phase, one.load) == (phase, load) && !one.setup;
+    let mine: Vec<&WorkerInterval> = run.workers.iter().filter(is_its).collect();
+    let seconds = covered(&mine)?;
+    Some(mine.iter().map(|one| one.operations as f64).sum::<f64>() / seconds)
+}
+
 /// Seconds that the intervals of the busiest worker cover.
 fn covered(intervals: &[&WorkerInterval]) -> Option<f64> {
     let mut by_worker: BTreeMap<u32, f64> = BTreeMap::new();
@@ -168,6 +176,7 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
         latency: latencies(mine),
         shortfall: None,
         index,
+        load: first.load,
     };
     if let Some(unanswered) = unanswered(mine, &outcome) {
         outcome.counts.insert("unanswered".to_owned(), unanswered);

@@ -39,6 +39,7 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failure> {
         overrides,
         window,
         nodes: args.nodes.clone(),
+        decisive: crate::analyze::resources::decisive(),
     };
     let folder = past::look_back(&plan, &options)?;
     let analysis = verdict::judge(&folder, args.judging)?;

@@ -111,6 +111,9 @@ pub struct RunArgs {
     /// Attach a label to the run
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub tag: Vec<String>,
+    /// Test each verdict: halve each load, take it away, give it back
+    #[arg(long)]
+    pub confirm: bool,
     /// Say what would happen, and the worst case, without doing it
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -169,6 +172,9 @@ pub struct AnalyzeArgs {
 /// `stressor signals`.
 #[derive(Debug, Args)]
 pub struct SignalsArgs {
+    /// Print the resources instead: evidence, thresholds, what to do (Markdown)
+    #[arg(long)]
+    pub resources: bool,
     /// How the catalogue is printed
     #[arg(long, value_enum, default_value = "text")]
     pub format: Catalogue,

@@ -27,6 +27,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if let Some(url) = &args.prometheus {
         overrides.push(format!("telemetry.prometheus=\"{url}\""));
     }
+    if args.confirm {
+        overrides.push("confirm=true".to_owned());
+    }
     let plan = scenario::parse(&args.scenario.display().to_string(), &text, &overrides)?;
     let roots = Roots { proc: args.procfs.clone(), sys: args.sysfs.clone() };
     if args.dry_run {

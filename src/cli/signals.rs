@@ -9,7 +9,10 @@ use super::{
     exit::{Exit, Failure},
     output,
 };
-use crate::model::catalogue::{self, SIGNALS, SignalRow};
+use crate::{
+    analyze::resources,
+    model::catalogue::{self, SIGNALS, SignalRow},
+};
 
 /// One row, as `--format json` prints it.
 #[derive(Serialize)]
@@ -40,6 +43,10 @@ impl Row {
 }
 
 pub(super) fn signals(args: &SignalsArgs) -> Result<Exit, Failure> {
+    if args.resources {
+        output::text(&resources::markdown());
+        return Ok(Exit::Done);
+    }
     match args.format {
         Catalogue::Text => output::text(&text()),
         Catalogue::Markdown => output::text(&catalogue::markdown()),

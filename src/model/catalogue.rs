@@ -3,7 +3,7 @@
 
 use super::{
     expr::{
-        Expr::{self, Add, Count, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale},
+        Expr::{self, Add, Count, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale, WhereEqual},
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
     },
@@ -113,6 +113,13 @@ use Unit::{Bytes, BytesPerSecond, Cores, Count as Tasks, PerSecond, Ratio, Secon
 
 const DISK: Option<&str> = Some("device");
 const MOUNT: Option<&str> = Some("mountpoint");
+/// The speed of links that are no half of a pair: a veth tells ten gigabits a
+/// second, whatever it can do, and its other half is another interface.
+const REAL_SPEED: Expr = WhereEqual(
+    &Gauge(select("node_network_speed_bytes", LINKS), DISK),
+    &Gauge(metric("node_network_iface_link"), DISK),
+    &Gauge(metric("node_network_iface_id"), DISK),
+);
 const CGROUP: Option<&str> = Some("cgroup");
 const NETNS: Option<&str> = Some("netns");
 const PROCESS: Option<&str> = Some("process");
@@ -188,8 +195,8 @@ pub static SIGNALS: &[SignalRow] = &[
 
     row("network_received_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_receive_bytes_total"), DISK), "bytes received"),
     row("network_sent_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_transmit_bytes_total"), DISK), "bytes sent"),
-    row("network_receive_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_receive_bytes_total", LINKS), DISK), &Gauge(select("node_network_speed_bytes", LINKS), DISK)), "received bytes as a share of the link's speed, where the speed is known"),
-    row("network_send_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_transmit_bytes_total", LINKS), DISK), &Gauge(select("node_network_speed_bytes", LINKS), DISK)), "sent bytes as a share of the link's speed, where the speed is known"),
+    row("network_receive_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_receive_bytes_total", LINKS), DISK), &REAL_SPEED), "received bytes as a share of the link's speed, where the speed is known"),
+    row("network_send_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_transmit_bytes_total", LINKS), DISK), &REAL_SPEED), "sent bytes as a share of the link's speed, where the speed is known"),
     row("network_send_drops", "network", Error, PerSecond, Rate(select("node_network_transmit_drop_total", LINKS), DISK), "packets dropped before they were sent"),
     row("network_receive_drops", "network", Saturation, PerSecond, Rate(select("node_network_receive_drop_total", LINKS), DISK), "received packets dropped; unknown protocols count too"),
     row("network_errors", "network", Error, PerSecond, Add(&Rate(select("node_network_receive_errs_total", LINKS), DISK), &Rate(select("node_network_transmit_errs_total", LINKS), DISK)), "packets with errors"),

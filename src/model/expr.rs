@@ -39,6 +39,8 @@ pub enum Expr {
     MaxRate(Select, Option<&'static str>),
     /// Sum of gauges.
     Gauge(Select, Option<&'static str>),
+    /// The first, of devices for which these two gauges are equal.
+    WhereEqual(&'static Expr, &'static Expr, &'static Expr),
     /// How many series there are.
     Count(Select),
     /// The largest over the devices.
@@ -70,7 +72,7 @@ impl Expr {
             Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
             Self::Count(_) | Self::Max(_) => None,
             Self::Add(a, b) | Self::Div(a, b) => a.device_label().or(b.device_label()),
-            Self::Scale(_, a) | Self::OneMinus(a) => a.device_label(),
+            Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => a.device_label(),
         }
     }
 
@@ -79,7 +81,9 @@ impl Expr {
         match self {
             Self::Rate(..) | Self::MaxRate(..) => true,
             Self::Gauge(..) | Self::Count(_) => false,
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.has_rate(),
+            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
+                a.has_rate()
+            }
             Self::Add(a, b) | Self::Div(a, b) => a.has_rate() || b.has_rate(),
         }
     }
@@ -107,6 +111,12 @@ impl Expr {
             Self::Div(a, b) => {
                 format!("({} / ({} > 0))", a.promql(selector, window), b.promql(selector, window))
             }
+            Self::WhereEqual(a, b, c) => format!(
+                "({} and ({} == {}))",
+                a.promql(selector, window),
+                b.promql(selector, window),
+                c.promql(selector, window)
+            ),
             Self::Scale(factor, a) => format!("({factor} * {})", a.promql(selector, window)),
             Self::OneMinus(a) => format!("(1 - {})", a.promql(selector, window)),
         }
@@ -120,6 +130,7 @@ impl Expr {
             | Self::Gauge(select, _)
             | Self::Count(select) => vec![select.metric],
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
+            Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
             Self::Add(a, b) | Self::Div(a, b) => {
                 let mut all = a.metrics();
                 all.extend(b.metrics());
@@ -174,6 +185,12 @@ impl Expr {
             Self::Add(a, b) => joined(a.points(raw), &b.points(raw), |x, y| Some(x + y)),
             Self::Div(a, b) => {
                 joined(a.points(raw), &b.points(raw), |x, y| (y > 0.0).then(|| x / y))
+            }
+            Self::WhereEqual(a, b, c) => {
+                let equal = joined(b.points(raw), &c.points(raw), |x, y| {
+                    ((x - y).abs() < 0.5).then_some(1.0)
+                });
+                joined(a.points(raw), &equal, |v, _| Some(v))
             }
             Self::Scale(factor, a) => mapped(a.points(raw), |v| factor * v),
             Self::OneMinus(a) => mapped(a.points(raw), |v| 1.0 - v),

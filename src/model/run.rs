@@ -51,6 +51,29 @@ pub struct Level {
     pub value: f64,
 }
 
+/// One change of an intervention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Half of one load.
+    Half,
+    /// Without one load.
+    Away,
+    /// With all of them again.
+    Back,
+}
+
+/// What a phase changes of an earlier one, to see what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Index of the phase that is put to the test.
+    pub of: usize,
+    /// Which of its loads is changed.
+    pub load: usize,
+    /// How.
+    pub step: Step,
+}
+
 /// A phase as it really took place. A ramp is one record a level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PhaseRecord {
@@ -59,6 +82,9 @@ pub struct PhaseRecord {
     /// Set for each step of a ramp.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
+    /// Set for a step of an intervention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// When it began: its workers were made and set themselves up.
     pub start: Timestamp,
     /// When its load was there: files laid down, memory taken, all workers
@@ -76,9 +102,15 @@ pub struct PhaseRecord {
 impl PhaseRecord {
     /// `steps @ 4 workers`, or just the name.
     pub fn label(&self) -> String {
-        match &self.level {
+        let label = match &self.level {
             Some(level) => format!("{} @ {} {}", self.name, level.value, level.of),
             None => self.name.clone(),
+        };
+        match self.probe.map(|probe| probe.step) {
+            Some(Step::Half) => format!("{label}, a load halved"),
+            Some(Step::Away) => format!("{label}, a load away"),
+            Some(Step::Back) => format!("{label}, given back"),
+            None => label,
         }
     }
 }

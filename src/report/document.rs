@@ -99,6 +99,8 @@ pub(super) struct Document {
     pub(super) bands: Vec<Band>,
     /// Seconds since the run's start at which the limit was reached.
     pub(super) onset: Option<f64>,
+    /// What is left out of a page of many nodes; empty for nothing.
+    pub(super) more: String,
     pub(super) panels: Vec<Panel>,
     pub(super) judgements: Vec<Judgement>,
     pub(super) gates: Vec<(bool, String, String)>,
@@ -116,7 +118,9 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
     let whole = run.whole();
     let own = workload::signals(run);
     let manifest = &run.manifest;
-    let (columns, matrix) = matrix(analysis, run);
+    let order = order(analysis);
+    let shown: Vec<usize> = order.iter().copied().take(MOST_NODES).collect();
+    let (columns, matrix) = matrix(analysis, run, &order);
     let overall = analysis.overall.as_ref();
     Document {
         title: format!("{}: {}", manifest.id, headline(analysis)),
@@ -140,8 +144,13 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
         seconds: whole.seconds().max(1.0),
         bands: timeline::bands(run, whole),
         onset: overall.and_then(|overall| overall.since).map(|since| chart::offset(since, whole)),
-        panels: run.nodes.iter().map(|node| timeline::panel(run, node, &own, whole)).collect(),
-        judgements: judgements(run, analysis),
+        more: more(analysis.nodes.len()),
+        panels: shown
+            .iter()
+            .filter_map(|at| run.nodes.get(*at))
+            .map(|node| timeline::panel(run, node, &own, whole))
+            .collect(),
+        judgements: judgements(run, analysis, &shown),
         gates: analysis
             .thresholds
             .iter()
@@ -173,11 +182,52 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
             })
             .collect(),
         events: run.events.iter().map(|event| (event.t.clock(), event.text.clone())).collect(),
-        hosts: run.nodes.iter().map(host).collect(),
+        hosts: shown.iter().filter_map(|at| run.nodes.get(*at)).map(host).collect(),
         scenario_text: run.scenario.clone(),
         overrides: manifest.overrides.join(", "),
         tool: format!("stressor {}", manifest.tool),
     }
+}
+
+/// Nodes that are shown in detail; of more, those nearest to a limit.
+const MOST_NODES: usize = 20;
+/// Nodes that have a row in the matrix.
+const MOST_ROWS: usize = 60;
+
+/// The nodes as the page shows them: as the scenario has them, or of many those
+/// first that are nearest to a limit.
+fn order(analysis: &Analysis) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..analysis.nodes.len()).collect();
+    if order.len() > MOST_NODES {
+        let nearness = |at: &usize| {
+            let phases = analysis.nodes.get(*at).into_iter().flat_map(|node| &node.phases);
+            phases.fold((0, 0.0), |(strength, used), phase| {
+                let most = phase.ranking.iter().filter_map(|ranked| ranked.utilization);
+                (strength.max(phase.verdict.kind.strength()), most.fold(used, f64::max))
+            })
+        };
+        order.sort_by(|a, b| {
+            let (a, b) = (nearness(a), nearness(b));
+            b.0.cmp(&a.0).then_with(|| b.1.total_cmp(&a.1))
+        });
+    }
+    order
+}
+
+fn more(nodes: usize) -> String {
+    let mut words = Vec::new();
+    if nodes > MOST_NODES {
+        words.push(format!(
+            "The {MOST_NODES} of {nodes} nodes that are nearest to a limit are shown in detail"
+        ));
+    }
+    if nodes > MOST_ROWS {
+        words.push(format!("{MOST_ROWS} of them have a row here"));
+    }
+    if words.is_empty() {
+        return String::new();
+    }
+    format!("{}. All of them are in verdict.json.", words.join(", "))
 }
 
 /// The verdict in a few words: `cpu saturated on local`.
@@ -244,7 +294,7 @@ fn badges(analysis: &Analysis) -> Vec<Badge> {
 
 /// Per node the worst of each resource over the phases under load; over all
 /// phases when there was no load.
-fn matrix(analysis: &Analysis, run: &Run) -> (Vec<String>, Vec<MatrixRow>) {
+fn matrix(analysis: &Analysis, run: &Run, order: &[usize]) -> (Vec<String>, Vec<MatrixRow>) {
     const ALWAYS: [&str; 6] = ["cpu", "cpu-core", "memory", "disk", "network", "filesystem"];
     let loaded = |phase: &&PhaseOutcome| {
         run.manifest.phases.get(phase.index).is_some_and(|record| !record.loads.is_empty())
@@ -261,9 +311,10 @@ fn matrix(analysis: &Analysis, run: &Run) -> (Vec<String>, Vec<MatrixRow>) {
             }
         }
     }
-    let rows = analysis
-        .nodes
+    let rows = order
         .iter()
+        .take(MOST_ROWS)
+        .filter_map(|at| analysis.nodes.get(*at))
         .map(|node| MatrixRow {
             node: node.node.clone(),
             source: node.source.to_owned(),
@@ -315,11 +366,11 @@ fn matrix(analysis: &Analysis, run: &Run) -> (Vec<String>, Vec<MatrixRow>) {
     (columns, rows)
 }
 
-fn judgements(run: &Run, analysis: &Analysis) -> Vec<Judgement> {
+fn judgements(run: &Run, analysis: &Analysis, shown: &[usize]) -> Vec<Judgement> {
     let overall = analysis.overall.as_ref();
-    let mut all: Vec<Judgement> = analysis
-        .nodes
+    let mut all: Vec<Judgement> = shown
         .iter()
+        .filter_map(|at| analysis.nodes.get(*at))
         .flat_map(|node| node.phases.iter().map(move |phase| (node, phase)))
         .map(|(node, phase)| {
             let label = run

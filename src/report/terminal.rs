@@ -48,14 +48,23 @@ pub fn render(run: &Run, analysis: &Analysis, columns: usize) -> String {
     out
 }
 
+/// Phases that have a line.
+const MOST_LINES: usize = 30;
+
 fn phases(run: &Run, analysis: &Analysis, width: usize, out: &mut String) {
     // More phases than fit a screen: those that say something.
     let many = analysis.nodes.iter().map(|node| node.phases.len()).sum::<usize>() > 10;
     let _ = writeln!(out);
+    let (mut lines, mut left_out) = (0, 0);
     for node in &analysis.nodes {
         for phase in &node.phases {
             let verdict = &phase.verdict;
             if many && verdict.kind == Kind::None {
+                continue;
+            }
+            lines += 1;
+            if lines > MOST_LINES {
+                left_out += 1;
                 continue;
             }
             let (_, mark) = tone(verdict.kind);
@@ -92,6 +101,9 @@ fn phases(run: &Run, analysis: &Analysis, width: usize, out: &mut String) {
                 "  {name:<24.24} {style}{mark} {word:<22.22}{style:#} {DIM}{top}{DIM:#}"
             );
         }
+    }
+    if left_out > 0 {
+        let _ = writeln!(out, "  {DIM}and {left_out} more; all are in verdict.json{DIM:#}");
     }
 }
 

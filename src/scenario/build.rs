@@ -2,6 +2,7 @@
 //! contradictions between keys.
 
 mod loads;
+mod probes;
 
 use std::{collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
 
@@ -41,6 +42,10 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
         && matches!(node.value, Value::List(_))
     {
         diagnostics.push(Diagnostic::new(node.span.clone(), "there is no phase"));
+    }
+    if table.flag("confirm") == Some(true) {
+        let hold = table.duration("confirm_hold").unwrap_or(Duration::from_secs(8));
+        phases = probes::inserted(phases, hold);
     }
     let nodes: Vec<NodePlan> = table.tables("node").filter_map(node_plan).collect();
     repeated_nodes(table, diagnostics);
@@ -150,7 +155,7 @@ fn phase(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<PhasePlan
             return None;
         };
         let loads = loads.into_iter().map(|(load, _)| load).collect();
-        return Some(vec![PhasePlan { name, level: None, duration, loads }]);
+        return Some(vec![PhasePlan { name, level: None, probe: None, duration, loads }]);
     };
     if let Some(duration) = table.get("duration") {
         diagnostics.push(
@@ -177,6 +182,7 @@ fn phase(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<PhasePlan
             .map(|value| PhasePlan {
                 name: name.clone(),
                 level: Some(Level { of: of.clone(), value }),
+                probe: None,
                 duration: hold,
                 loads: loads
                     .iter()

@@ -94,6 +94,16 @@ pub static SCENARIO: &[Key] = &[
         Kind::Texts,
         "Hosts outside this machine that may be loaded over the network: names, addresses, or networks such as 10.0.0.0/8. Default: none.",
     ),
+    may(
+        "confirm",
+        Kind::Flag,
+        "Put each verdict to the test: after a loaded phase each of its loads is halved and taken away, alone, and all is given back. Default false; `--confirm` sets it.",
+    ),
+    may(
+        "confirm_hold",
+        Kind::Duration(1.0, 3600.0),
+        "How long each of those steps takes. Default 8s; with a Prometheus, seven scrapes or more.",
+    ),
     may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
     may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),
     must("phase", Kind::Tables(PHASE), "What happens, in order."),

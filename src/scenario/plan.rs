@@ -6,7 +6,7 @@ mod work;
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::model::run::{Level, Threshold};
+use crate::model::run::{Level, Probe, Threshold};
 
 pub use http::{Arrival, HttpWork, Rate, Url};
 pub use work::*;
@@ -105,6 +105,8 @@ pub struct PhasePlan {
     pub name: String,
     /// Set for a level of a ramp.
     pub level: Option<Level>,
+    /// Set for a step of an intervention.
+    pub probe: Option<Probe>,
     /// How long it takes.
     pub duration: Duration,
     /// The load; empty for a baseline.

@@ -78,7 +78,7 @@ pub(crate) static ALL: &[Case] = &[
     negative("half-a-memory-limit", "memory-limit", Tune, &[Memory(512)], "exec stress --vm 1 --vm-bytes 220M --vm-hang 120"),
     positive("cache-thrash", "cache-limit", Score, is(LIMIT, SATURATED).on("lab"), &[Memory(96)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --numjobs=4 --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN).seen_from_afar_as(is(LIMIT, SATURATED)),
     negative("cache-fits", "cache-limit", Score, &[Memory(512)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --rate=20m --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN),
-    negative("swap-used-and-idle", "swap-idle", Score, &[Swap, Memory(100)], "exec sleep 120").after("stress --vm 1 --vm-bytes 180M --vm-hang 200 >/dev/null 2>&1 & sleep 3"),
+    negative("swap-used-and-idle", "swap-idle", Score, &[Swap, Memory(100)], "exec sleep 120").after("stress --vm 1 --vm-bytes 180M --vm-hang 200 >/dev/null 2>&1 & sleep 3; echo 1000000000 > $LIMIT"),
     negative("page-cache-full", "page-cache", Score, &[], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=4k --rate_iops=200 --ioengine=psync --output=/dev/null").after("dd if=/dev/urandom of=data bs=1M count=1500 status=none && cat data >/dev/null"),
     // A disk of exactly 300 reads a second.
     positive("disk-async", "disk-iops", Tune, is(DISK, SATURATED).on("$DISK"), SLOW, fio!("--filename=$DISK --rw=randread --bs=4k --ioengine=libaio --iodepth=16")),

@@ -90,7 +90,7 @@ fn listen(accepts: bool) {
         let server = server.try_clone().expect("a second handle");
         spawn(move || {
             while let Ok((one, _)) = server.accept() {
-                drop(one)
+                drop(one);
             }
         });
     }

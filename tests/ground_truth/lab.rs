@@ -56,6 +56,15 @@ impl Lab {
             variables: vec![("DIR".into(), folder.display().to_string())],
             load: None,
         };
+        // A tool that is not in the page cache would be read through the limits
+        // that it is to be held to: fio alone takes 500 reads to start.
+        for tool in ["fio", "iperf3", "stress-ng", "stress", "sysbench"] {
+            let _ = Command::new(tool)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+        }
         // Every load is counted and killed by a group, limited or not.
         lab.group("cpuacct", "cpu")?;
         for part in parts {
@@ -90,9 +99,12 @@ impl Lab {
             Part::Disk(of, most) => {
                 let image = self.folder.join("disk.img");
                 // Written for real: a hole never reaches the disk below.
-                self.sh(&format!("dd if=/dev/urandom of={0} bs=1M count=256 oflag=direct status=none && sync {0}", image.display()))?;
+                Self::sh(&format!(
+                    "dd if=/dev/urandom of={0} bs=1M count=256 oflag=direct status=none && sync {0}",
+                    image.display()
+                ))?;
                 let disk =
-                    self.sh(&format!("losetup -f --show --direct-io=on {}", image.display()))?;
+                    Self::sh(&format!("losetup -f --show --direct-io=on {}", image.display()))?;
                 self.undo.push(format!("losetup -d {disk}"));
                 self.variables.push(("DISK".into(), disk));
                 self.io(of, most)
@@ -101,7 +113,7 @@ impl Lab {
                 let (image, mount) = (self.folder.join("fs.img"), self.folder.join("fs"));
                 fs::create_dir_all(&mount).map_err(|error| error.to_string())?;
                 let count = if inodes == 0 { String::new() } else { format!("-N {inodes}") };
-                self.sh(&format!(
+                Self::sh(&format!(
                     "truncate -s {mib}M {0} && mkfs.ext4 -q -m 0 {count} {0} && mount -o loop {0} {1}",
                     image.display(),
                     mount.display()
@@ -113,7 +125,7 @@ impl Lab {
             Part::Pair => {
                 self.undo.push("ip netns del c".into());
                 self.undo.push("ip link del a0 2>/dev/null; true".into());
-                self.sh(
+                Self::sh(
                     "ip netns add c && ip link add a0 type veth peer name b0 && ip link set b0 netns c && \
                      ip addr add 10.99.0.1/24 dev a0 && ip link set a0 up && \
                      ip -n c addr add 10.99.0.2/24 dev b0 && ip -n c link set b0 up && ip -n c link set lo up",
@@ -121,11 +133,13 @@ impl Lab {
                 .map(drop)
             }
             Part::Shaper(words) => {
-                self.sh(&format!("tc qdisc add dev a0 root tbf {words}")).map(drop)
+                Self::sh(&format!("tc qdisc add dev a0 root tbf {words}")).map(drop)
             }
             Part::Swap => {
                 let swap = self.folder.join("swap").display().to_string();
-                self.sh(&format!("dd if=/dev/zero of={swap} bs=1M count=600 status=none && chmod 600 {swap} && mkswap -q {swap} && swapon {swap}"))?;
+                Self::sh(&format!(
+                    "dd if=/dev/zero of={swap} bs=1M count=600 status=none && chmod 600 {swap} && mkswap -q {swap} && swapon {swap}"
+                ))?;
                 self.undo.push(format!("swapoff {swap}"));
                 Ok(())
             }
@@ -157,6 +171,8 @@ impl Lab {
         let name = if controller == "blkio" { "io" } else { controller };
         let (group, is_v2) = self.group(controller, name)?;
         let (file, value) = if is_v2 { v2 } else { v1 };
+        // So that a case can lift it again.
+        self.variables.push(("LIMIT".into(), group.join(file).display().to_string()));
         fs::write(group.join(file), value).map_err(|error| format!("{file}: {error}"))
     }
 
@@ -175,14 +191,13 @@ impl Lab {
                 found.then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
             })
         };
-        let (group, is_v2) = match mount("cgroup", Some(v1)) {
-            Some(mount) => (mount.join(GROUP), false),
-            None => {
-                let mount = mount("cgroup2", None).ok_or(format!("no cgroup controller {v1}"))?;
-                fs::write(mount.join("cgroup.subtree_control"), format!("+{v2}"))
-                    .map_err(|error| format!("cgroup controller {v2}: {error}"))?;
-                (mount.join(GROUP), true)
-            }
+        let (group, is_v2) = if let Some(mount) = mount("cgroup", Some(v1)) {
+            (mount.join(GROUP), false)
+        } else {
+            let mount = mount("cgroup2", None).ok_or(format!("no cgroup controller {v1}"))?;
+            fs::write(mount.join("cgroup.subtree_control"), format!("+{v2}"))
+                .map_err(|error| format!("cgroup controller {v2}: {error}"))?;
+            (mount.join(GROUP), true)
         };
         fs::create_dir_all(&group).map_err(|error| format!("{}: {error}", group.display()))?;
         if !self.groups.contains(&group) {
@@ -191,7 +206,7 @@ impl Lab {
         Ok((group, is_v2))
     }
 
-    fn sh(&self, text: &str) -> Result<String, String> {
+    fn sh(text: &str) -> Result<String, String> {
         let output = Command::new("sh")
             .args(["-c", text])
             .stdin(Stdio::null())
@@ -204,11 +219,10 @@ impl Lab {
     }
 
     fn command(&self, text: &str) -> Command {
-        let joins: String = self
-            .groups
-            .iter()
-            .map(|group| format!("echo $$ > {}/cgroup.procs && ", group.display()))
-            .collect();
+        let mut joins = String::new();
+        for group in &self.groups {
+            joins.push_str(&format!("echo $$ > {}/cgroup.procs && ", group.display()));
+        }
         let mut command = Command::new("sh");
         command
             .args(["-c", &format!("{joins}{{ {text}\n}}")])
@@ -290,7 +304,7 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.stop();
         for text in self.undo.drain(..).rev().collect::<Vec<_>>() {
-            if let Err(error) = self.sh(&text) {
+            if let Err(error) = Self::sh(&text) {
                 eprintln!("left behind: {error}");
             }
         }

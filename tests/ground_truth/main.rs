@@ -19,7 +19,11 @@ mod helpers;
 mod lab;
 mod score;
 #[path = "../integration/support.rs"]
-#[expect(dead_code, reason = "shared with the other tests, which use all of it")]
+#[expect(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "shared with the other tests, which use all of it"
+)]
 mod support;
 
 use std::{
@@ -37,8 +41,7 @@ use stressor::store::{folder::RunFolder, read};
 use support::{Sandbox, Service, component, free_port, phase, wait_for_port};
 
 /// Cases that run in every test.
-const FEW: [&str; 6] =
-    ["idle", "stress-four-a-core", "four-on-core-0", "quota-half-core", "disk-async", "shaper"];
+const FEW: [&str; 3] = ["stress-four-a-core", "quota-half-core", "shaper"];
 /// CPU time of others, in user mode and as a share of all cores, beyond which a
 /// run is repeated.
 const FOREIGN: f64 = 0.10;
@@ -51,6 +54,33 @@ struct Options {
     seconds: f64,
 }
 
+impl Options {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+    fn of(arguments: &[String]) -> Self {
+        let value = |name: &str| {
+            let at = arguments.iter().position(|one| one == name)?;
+            arguments.get(at + 1).cloned()
+        };
+        let number = |name: &str| value(name).and_then(|text| text.parse::<f64>().ok());
+        Self {
+            only: value("--only"),
+            all: arguments.iter().any(|one| one == "--all"),
+            scrape_s: number("--scrape").map_or(1, |s| s as u32),
+            seconds: number("--seconds").unwrap_or(12.0),
+        }
+    }
+
+    fn chosen(&self) -> Vec<&'static Case> {
+        cases::ALL
+            .iter()
+            .filter(|case| match &self.only {
+                Some(text) => case.name.contains(text.as_str()) || case.family == text,
+                None => self.all || FEW.contains(&case.name),
+            })
+            .collect()
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [first, name, rest @ ..] = arguments.as_slice()
@@ -60,25 +90,8 @@ fn main() {
         return;
     }
     score::check_itself();
-    let value = |name: &str| {
-        let at = arguments.iter().position(|one| one == name)?;
-        arguments.get(at + 1).cloned()
-    };
-    let number = |name: &str| value(name).and_then(|text| text.parse::<f64>().ok());
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
-    let options = Options {
-        only: value("--only"),
-        all: arguments.iter().any(|one| one == "--all"),
-        scrape_s: number("--scrape").map_or(1, |s| s as u32),
-        seconds: number("--seconds").unwrap_or(12.0),
-    };
-    let chosen: Vec<&'static Case> = cases::ALL
-        .iter()
-        .filter(|case| match &options.only {
-            Some(text) => case.name.contains(text.as_str()) || case.family == text,
-            None => options.all || FEW.contains(&case.name),
-        })
-        .collect();
+    let options = Options::of(&arguments);
+    let chosen = options.chosen();
     let stack = Stack::start(options.scrape_s);
     let mut judged: Vec<Judged> = Vec::new();
     let mut said_by_baselines = [0_usize; BASELINES.len()];
@@ -254,10 +267,10 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
         let document: Value = serde_json::from_slice(&output.stdout)
             .map_err(|error| format!("{source}: {error} ({})", output.status))?;
         let of_load = phase(&document, "load");
-        let mut said = Said::of(&of_load["verdict"]);
-        let since = of_load["verdict"]["since"].as_str();
+        let mut said = Said::of(of_load.get("verdict").unwrap_or(&Value::Null));
+        let since = of_load.pointer("/verdict/since").and_then(Value::as_str);
         said.onset_s = since
-            .and_then(|text| stressor::model::time::Timestamp::parse(text))
+            .and_then(stressor::model::time::Timestamp::parse)
             .filter(|_| !case.negative)
             .map(|since| since.since(loaded));
         let from_afar = case.from_prometheus.filter(|_| source == "prometheus");

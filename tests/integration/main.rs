@@ -13,9 +13,11 @@
 )]
 
 mod command;
+mod confirm;
 mod conformance;
 mod crash;
 mod disks;
+mod faults;
 mod http;
 mod limits;
 mod loads;

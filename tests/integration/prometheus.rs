@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 /// node_exporter and a Prometheus that scrapes it every second.
-struct Stack {
+pub(crate) struct Stack {
     _exporter: Service,
     _prometheus: Service,
     exporter_port: u16,
@@ -33,7 +33,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn start(prefix: &str) -> Self {
+    pub(crate) fn start(prefix: &str) -> Self {
         let sandbox = Sandbox::new();
         let (exporter_port, port) = (free_port(), free_port());
         let exporter = Service::start(
@@ -42,6 +42,36 @@ impl Stack {
                 // Debian turns it on, and without D-Bus it only complains.
                 .arg("--no-collector.systemd"),
         );
+        Self::scraped_by(
+            sandbox,
+            exporter,
+            exporter_port,
+            port,
+            &component(&["prometheus"]),
+            prefix,
+        )
+    }
+
+    /// The same, by a server of another version.
+    fn start_with(server: &Path) -> Self {
+        let sandbox = Sandbox::new();
+        let (exporter_port, port) = (free_port(), free_port());
+        let exporter = Service::start(
+            Command::new(component(&["prometheus-node-exporter", "node_exporter"]))
+                .arg(format!("--web.listen-address=127.0.0.1:{exporter_port}"))
+                .arg("--no-collector.systemd"),
+        );
+        Self::scraped_by(sandbox, exporter, exporter_port, port, server, "")
+    }
+
+    fn scraped_by(
+        sandbox: Sandbox,
+        exporter: Service,
+        exporter_port: u16,
+        port: u16,
+        server: &Path,
+        prefix: &str,
+    ) -> Self {
         let config = sandbox.write(
             "prometheus.yml",
             &format!(
@@ -49,11 +79,19 @@ impl Stack {
                  scrape_configs:\n  - job_name: node\n    static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]\n"
             ),
         );
-        let mut command = Command::new(component(&["prometheus"]));
-        command
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", sandbox.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let mut command = Command::new(server);
+        let data = sandbox.path().join("data");
+        if server.ends_with("victoria-metrics") {
+            command
+                .arg(format!("-promscrape.config={}", config.display()))
+                .arg(format!("-storageDataPath={}", data.display()))
+                .arg(format!("-httpListenAddr=127.0.0.1:{port}"));
+        } else {
+            command
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", data.display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        }
         if !prefix.is_empty() {
             command.arg(format!("--web.route-prefix={prefix}"));
         }
@@ -63,10 +101,15 @@ impl Stack {
         let stack =
             Self { _exporter: exporter, _prometheus: prometheus, exporter_port, port, sandbox };
         let url = format!("{prefix}/api/v1/query?query=count_over_time(up%5B1m%5D)%20%3E%204");
-        wait_for("five scrapes", 40, || {
+        // VictoriaMetrics shows them when they are half a minute old.
+        wait_for("five scrapes", 80, || {
             get(stack.port, &url).is_some_and(|body| body.contains("127.0.0.1"))
         });
         stack
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     fn url(&self) -> String {
@@ -191,6 +234,41 @@ fn looking_back_finds_the_same(stack: &Stack, verdict: &Value) {
     let long_ago = ["--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z"];
     refused(&long_ago, 6, "node_exporter");
     assert!(!stack.sandbox.reports("run-4").exists());
+}
+
+/// `ci/servers` fetches it.
+fn newest_prometheus() -> std::path::PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers/prometheus-3");
+    assert!(path.is_file(), "{} is missing: run ci/servers", path.display());
+    path
+}
+
+const CPU_ON_ALL: &str = "name = \"cpu\"\n[[phase]]\nname = \"baseline\"\nduration = \"8s\"\n[[phase]]\nname = \"load\"\nduration = \"10s\"\n[[phase.load]]\nkind = \"cpu\"\nworkers = \"4x-cores\"\n";
+
+#[test]
+fn prometheus_3_gives_the_same_verdict() {
+    let _machine = machine();
+    let stack = Stack::start_with(&newest_prometheus());
+    let url = stack.url();
+    let verdict = stack.sandbox.verdict(CPU_ON_ALL, &["--prometheus", &url]);
+    let of_load = phase(&verdict, "load");
+    assert_eq!(of_load["verdict"]["resource"], "cpu", "{of_load}");
+    assert_eq!(of_load["verdict"]["kind"], "saturated", "{of_load}");
+    assert_eq!(verdict["validity"]["ok"], true, "{}", verdict["validity"]);
+}
+
+#[test]
+fn victoria_metrics_hides_its_newest_samples_and_they_are_waited_for() {
+    let _machine = machine();
+    let stack = Stack::start_with(&component(&["victoria-metrics"]));
+    let url = stack.url();
+    let verdict = stack.sandbox.verdict(CPU_ON_ALL, &["--prometheus", &url]);
+    let notes = verdict["validity"]["notes"].to_string();
+    assert!(notes.contains("VictoriaMetrics hides its newest 30 s"), "{notes}");
+    let of_load = phase(&verdict, "load");
+    assert_eq!(of_load["verdict"]["resource"], "cpu", "{of_load}");
+    assert_eq!(of_load["verdict"]["kind"], "saturated", "{of_load}");
+    assert_eq!(verdict["validity"]["ok"], true, "{}", verdict["validity"]);
 }
 
 #[test]

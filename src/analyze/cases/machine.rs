@@ -116,6 +116,8 @@ impl Counters {
         gauge("node_memory_MemFree_bytes", machine.free_gib * GIB);
         gauge("node_memory_MemAvailable_bytes", machine.available_gib * GIB);
         gauge("node_network_speed_bytes{device=\"eth0\"}", 125e6);
+        gauge("node_network_iface_id{device=\"eth0\"}", 2.0);
+        gauge("node_network_iface_link{device=\"eth0\"}", 2.0);
         let mount = "{device=\"/dev/sda\",fstype=\"ext4\",mountpoint=\"/\"}";
         gauge(&format!("node_filesystem_size_bytes{mount}"), 100.0 * GIB);
         gauge(
@@ -151,6 +153,7 @@ pub(super) fn phase(name: &str, start: i64, end: i64, loaded: bool) -> PhaseReco
     PhaseRecord {
         name: name.into(),
         level: None,
+        probe: None,
         start: Timestamp(start * SECOND),
         steady: None,
         end: Some(Timestamp(end * SECOND)),

@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Resource, errors, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "conntrack",
     title: "the connection-tracking table",
+    means: "The kernel remembers each connection that a firewall or NAT lets through in a table of fixed size. When it is full, packets of new connections are dropped.",
+    usual: "many short connections through NAT or a stateful firewall; long time-outs that keep dead ones",
     utilization: &[level(
         "conntrack_ratio",
         0.95,

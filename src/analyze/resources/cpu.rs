@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Relation, Resource, saturation, utilization};
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu",
     title: "the CPU",
+    means: "All cores together have no time left. `full` is one task a core at 100 %: nothing waits. `saturated` is more tasks than cores: some wait.",
+    usual: "more work than cores; without hardware counters also a limit of memory bandwidth, which looks the same",
     utilization: &[utilization(
         "cpu_busy",
         0.95,

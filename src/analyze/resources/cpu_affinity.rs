@@ -5,6 +5,8 @@ use super::{BLANK, Condition, Counts, Relation, Resource, saturation, utilizatio
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-affinity",
     title: "the core that tasks are confined to",
+    means: "Tasks may use only some cores (an affinity mask or a cpuset), and those are busy while others idle.",
+    usual: "taskset, a container's cpuset, a pinned thread pool, interrupts and work on one core",
     utilization: &[utilization(
         "cpu_core_max",
         0.95,

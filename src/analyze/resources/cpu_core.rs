@@ -5,6 +5,8 @@ use super::{BLANK, Relation, Resource, utilization};
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-core",
     title: "a single core",
+    means: "One core is busy all the time while the others have time left: as much as one thread can do.",
+    usual: "one thread that does the work, or a lock that lets one thread work at a time",
     utilization: &[utilization(
         "cpu_core_max",
         0.95,

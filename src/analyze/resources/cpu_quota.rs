@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Resource, saturation, utilization};
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-quota",
     title: "the CPU quota of cgroup {device}",
+    means: "A cgroup used up its CPU time for the period and was held back until the next. The host may be idle.",
+    usual: "a container's CPU limit",
     utilization: &[utilization(
         "cgroup_cpu_quota_used",
         0.95,

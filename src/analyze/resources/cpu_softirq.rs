@@ -9,6 +9,8 @@ const ONE_CORE: &[Condition] =
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-softirq",
     title: "the core that handles interrupts",
+    means: "One core handles the packets of all and has no time left.",
+    usual: "a network card with one queue, or all its interrupts on one core",
     utilization: &[utilization(
         "cpu_softirq_core_max",
         0.50,

@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Resource, saturation};
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-steal",
     title: "the hypervisor",
+    means: "The hypervisor gave the time of this machine's cores to others.",
+    usual: "an overcommitted host, or spent CPU credits of a burstable instance",
     saturation: &[saturation(
         "cpu_steal",
         0.10,

@@ -5,6 +5,8 @@ use super::{BLANK, Condition, Counts, Resource, errors};
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-thermal",
     title: "the processor's heat or power limit",
+    means: "The processor slowed itself down for heat or power.",
+    usual: "cooling, a power limit, all cores at wide vector units",
     errors: &[errors(
         "cpu_throttles",
         0.1,

@@ -5,6 +5,8 @@ use super::{BLANK, Condition, Counts, Relation, Resource, is_stacked, saturation
 pub(super) static RESOURCE: Resource = Resource {
     name: "disk",
     title: "disk {device}",
+    means: "Requests wait for a block device. How busy it is says little (it may serve many at once), so a queue decides: more than one request in flight on a device that takes over a millisecond for each, or eight on any.",
+    usual: "more requests than the device completes: IOPS or bandwidth of a volume, a cache that misses, many small synchronous writes",
     utilization: &[utilization(
         "disk_busy",
         0.80,

@@ -5,6 +5,8 @@ use super::{BLANK, Resource, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "file-descriptors",
     title: "the system's file descriptors",
+    means: "The system's table of open files is nearly full. A process's own limit is another, and is not seen here.",
+    usual: "descriptors that are not closed",
     utilization: &[level(
         "file_descriptors_ratio",
         0.90,

@@ -5,6 +5,8 @@ use super::{BLANK, Resource, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "filesystem",
     title: "the file system at {device}",
+    means: "No space is left for ordinary users. `saturated` is nothing at all: writes fail.",
+    usual: "logs, temporary files, data that grew",
     utilization: &[level(
         "filesystem_used_ratio",
         0.97,

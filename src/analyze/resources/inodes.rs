@@ -5,6 +5,8 @@ use super::{BLANK, Resource, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "inodes",
     title: "the inodes of {device}",
+    means: "No new file can be made, though there may be space.",
+    usual: "many small files",
     utilization: &[level(
         "inodes_used_ratio",
         0.97,

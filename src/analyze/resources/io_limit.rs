@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Relation, Resource, is_stacked, saturation, utilizati
 pub(super) static RESOURCE: Resource = Resource {
     name: "io-limit",
     title: "the I/O limit of cgroup {device}",
+    means: "A cgroup's limit of operations or bytes on a disk is used up. The disk itself may be idle.",
+    usual: "a container's or unit's I/O limit (io.max, blkio.throttle)",
     utilization: &[utilization(
         "cgroup_io_limit_used",
         0.95,

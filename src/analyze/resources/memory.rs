@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Relation, Resource, errors, level, saturation};
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory",
     title: "memory",
+    means: "The host's memory is used up (`full`), and tasks wait for it (`saturated`): reclaim, swap, kills. Page cache counts as available.",
+    usual: "processes that need more than there is; swap traffic is evidence for it, and the disk's load its consequence",
     utilization: &[level(
         "memory_used_ratio",
         0.94,

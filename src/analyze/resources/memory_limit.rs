@@ -10,6 +10,8 @@ const PLENTY: &str = "the limit for the host's memory, reached while the host ha
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory-limit",
     title: "the memory limit of cgroup {device}",
+    means: "A cgroup reached its memory limit: it reclaims, swaps, re-reads what it had to drop, or its processes are killed. The host may have memory to spare.",
+    usual: "a container's memory limit below its working set, its page cache included",
     utilization: &[level(
         "cgroup_memory_working_ratio",
         0.95,

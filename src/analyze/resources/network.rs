@@ -6,6 +6,8 @@ use crate::model::stats::Stat;
 pub(super) static RESOURCE: Resource = Resource {
     name: "network",
     title: "network link {device}",
+    means: "A link or the queue before it: sent bytes at its speed, or packets that wait or are dropped before they leave.",
+    usual: "a link, a shaper (tbf, htb, a cloud's cap), a queue that is too short",
     utilization: &[
         utilization(
             "network_send_ratio",

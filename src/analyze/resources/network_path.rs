@@ -5,6 +5,8 @@ use super::{BLANK, Condition, Counts, Relation, Resource, errors};
 pub(super) static RESOURCE: Resource = Resource {
     name: "network-path",
     title: "the network path {device}",
+    means: "Segments are lost and sent again, and no queue of this node dropped them.",
+    usual: "a full link or queue on the way, the peer's own limits, a bad cable",
     errors: &[
         errors("tcp_retransmit_ratio", 0.02, Counts::Alone, RETRANSMITS)
             .when(&[Condition::AtLeast("tcp_segments_sent", 50.0)]),

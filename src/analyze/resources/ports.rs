@@ -5,6 +5,8 @@ use super::{BLANK, Resource, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "ports",
     title: "the ports for outgoing connections {device}",
+    means: "Connections to one address have used up the ports that they can leave from.",
+    usual: "short connections that this side closes first",
     utilization: &[
         level("ports_used_ratio", 0.95, 0.80, SOURCE),
         level("netns_ports_used_ratio", 0.95, 0.80, SOURCE),

@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Resource, errors, level};
 pub(super) static RESOURCE: Resource = Resource {
     name: "sockets",
     title: "the memory of TCP's buffers",
+    means: "TCP's buffers hold as much memory as the kernel allows.",
+    usual: "many connections whose reader is slow",
     utilization: &[level(
         "tcp_memory_ratio",
         0.95,

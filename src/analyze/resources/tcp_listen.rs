@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Relation, Resource, errors};
 pub(super) static RESOURCE: Resource = Resource {
     name: "tcp-listen",
     title: "an accept queue",
+    means: "A listening socket's queue was full, and connections were refused or had to try again.",
+    usual: "an application that accepts too slowly, or a short backlog",
     errors: &[
         errors("tcp_listen_overflows", 0.1, Counts::Alone, SOURCE),
         errors("netns_tcp_listen_overflows", 0.1, Counts::Alone, SOURCE),

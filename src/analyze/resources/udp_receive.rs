@@ -5,6 +5,8 @@ use super::{BLANK, Counts, Relation, Resource, errors};
 pub(super) static RESOURCE: Resource = Resource {
     name: "udp-receive",
     title: "a UDP receive buffer",
+    means: "A socket's receive buffer was full, and datagrams were lost.",
+    usual: "a reader that is too slow for a burst, or a small buffer",
     errors: &[
         errors("udp_receive_errors", 1.0, Counts::Alone, SOURCE),
         errors("netns_udp_receive_errors", 1.0, Counts::Alone, SOURCE),

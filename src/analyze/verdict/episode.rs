@@ -1,0 +1,103 @@
+//! A limit that was reached for a part of a window only. Nobody cut the window
+//! by load (a past window of a Prometheus, a phase in which another program did
+//! the loading), so the part is found in the data.
+
+use super::Case;
+use crate::{
+    analyze::{
+        assess::Assessment,
+        outcome::{Grade, Kind, Verdict},
+        words,
+    },
+    model::{
+        run::PhaseRecord,
+        stats::Stat,
+        time::{Timestamp, Window},
+    },
+};
+
+/// A part must have this many samples,
+const FEWEST: f64 = 6.0;
+/// and this share of the window: less is a spike, and the window has none.
+const LEAST_SHARE: f64 = 0.2;
+
+impl Case<'_> {
+    /// The longest part in which one resource was at its limit.
+    pub(super) fn episode(&self) -> Option<Verdict> {
+        let is_cut = self.is_loaded() || self.phase.probe.is_some() || self.phase.level.is_some();
+        let seconds = self.window.seconds();
+        let least = (FEWEST * self.data.interval_s).max(LEAST_SHARE * seconds);
+        if is_cut || self.is_part || seconds < 2.0 * least || !self.was_ever_at_a_limit() {
+            return None;
+        }
+        let (part, _) = self
+            .parts(least / 2.0 + self.node.record.window_s)
+            .into_iter()
+            .filter(|(part, _)| part.seconds() >= least)
+            .max_by(|a, b| a.0.seconds().total_cmp(&b.0.seconds()))?;
+        let record = PhaseRecord {
+            start: part.start,
+            steady: Some(part.start),
+            end: Some(part.end),
+            ..self.phase.clone()
+        };
+        let case = Case {
+            phase: &record,
+            whole: part,
+            window: part,
+            data: crate::analyze::data(self.run, self.node, &record),
+            is_part: true,
+            loads: Vec::new(),
+            ..*self
+        };
+        let mut assessments = case.assess(part, part);
+        super::sorted(&mut assessments);
+        let mut verdict = case.verdict(&assessments);
+        if !matches!(verdict.kind, Kind::Saturated | Kind::Full) {
+            return None;
+        }
+        verdict.grade = verdict.grade.min(Grade::Possible);
+        verdict.statement =
+            format!("{} {}", verdict.statement, words::for_a_part(part, self.window));
+        Some(verdict)
+    }
+
+    /// Whether any sample reached a ceiling, or waited as if it had: cheap, and
+    /// nearly always no.
+    fn was_ever_at_a_limit(&self) -> bool {
+        super::ALL.iter().any(|resource| {
+            resource.utilization.iter().chain(resource.saturation).any(|criterion| {
+                self.node.signals.all(criterion.signal).iter().any(|signal| {
+                    let most = Stat::Max.of(&signal.values_in(self.window));
+                    most.is_some_and(|most| most >= criterion.limit)
+                })
+            })
+        })
+    }
+
+    /// Stretches of the window in which the same resource was at its limit,
+    /// looked at through a window of `length` seconds that moves by half.
+    fn parts(&self, length: f64) -> Vec<(Window, (&'static str, Option<String>))> {
+        let mut parts: Vec<(Window, (&'static str, Option<String>))> = Vec::new();
+        let mut start = self.window.start;
+        while start < self.window.end {
+            let end = start.plus(length).min(self.window.end);
+            let seen = Window { start, end };
+            let mut all = self.assess(seen, seen);
+            super::sorted(&mut all);
+            let root = all
+                .iter()
+                .find(|one| one.at_limit() && self.root_of(one, &all).is_none())
+                .map(|one: &Assessment| (one.resource.name, one.device.clone()));
+            if let Some(root) = root {
+                let touches = |last: Timestamp| last >= start;
+                match parts.last_mut() {
+                    Some((part, same)) if *same == root && touches(part.end) => part.end = end,
+                    _ => parts.push((seen, root)),
+                }
+            }
+            start = start.plus(length / 2.0);
+        }
+        parts
+    }
+}
