@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
@@ -14,6 +14,9 @@ use crate::{
     model::time::{Timestamp, Window},
     telemetry::prometheus::source::{Piece, Source},
 };
+
+/// How long a server that fails after the run is asked again.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// What the thread says.
 #[derive(Debug)]
@@ -99,7 +102,11 @@ impl Reader {
         }
         let whole = Window { start: self.start, end: end.plus(interval) };
         // An outage at the end: the server may come back.
+        let begun = Instant::now();
         for pause in [0, 2, 5, 10] {
+            if begun.elapsed() > PATIENCE {
+                break;
+            }
             thread::sleep(Duration::from_secs(pause));
             if self.window(runtime, whole) {
                 return;

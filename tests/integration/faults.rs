@@ -213,9 +213,9 @@ fn shifted(text: &str, marks: &[&str], seconds: i64) -> String {
     out
 }
 
-const WATCH: &str = "name = \"watch\"\n[telemetry]\ntimeout = \"2s\"\n[[phase]]\nname = \"quiet\"\nduration = \"12s\"\n";
+const WATCH: &str = "name = \"watch\"\n[telemetry]\ntimeout = \"2s\"\n[[phase]]\nname = \"quiet\"\nduration = \"14s\"\n";
 
-/// Watch for twelve seconds, with the fault from the third on; everything it
+/// Watch for fourteen seconds, with the fault from the eighth on; everything it
 /// prints, and how long it took.
 fn watched(fault: Fault, server: u16) -> (Fault, Outcome, Duration) {
     let proxy = Proxy::before(server, fault);
@@ -231,7 +231,7 @@ fn watched(fault: Fault, server: u16) -> (Fault, Outcome, Duration) {
         .expect("the program starts");
     // A clock is wrong from the start.
     proxy.on.store(fault == Fault::Clock, Ordering::SeqCst);
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(8));
     proxy.on.store(true, Ordering::SeqCst);
     let output = child.wait_with_output().expect("it ends");
     assert!(proxy.requests.load(Ordering::SeqCst) > 3, "{fault:?}: it was asked");
@@ -255,7 +255,7 @@ fn every_fault_is_survived_and_told() {
         (Fault::Cut, "127.0.0.1", false),
         (Fault::WrongTypes, "not that of a Prometheus API", false),
         (Fault::Html, "<title>Log in", false),
-        (Fault::Flood, "MiB", false),
+        (Fault::Flood, "127.0.0.1", false),
         (Fault::Clock, "clock of Prometheus is 600.0 s behind", true),
         (Fault::NoUnions(422), "", true),
         (Fault::NoUnions(400), "", true),
@@ -268,7 +268,7 @@ fn every_fault_is_survived_and_told() {
     });
     for ((_, words, sees), (fault, outcome, took)) in faults.iter().zip(results) {
         assert_eq!(outcome.code, Some(0), "{fault:?}: {}", outcome.stderr);
-        assert!(took < Duration::from_secs(150), "{fault:?} took {took:?}");
+        assert!(took < Duration::from_secs(90), "{fault:?} took {took:?}");
         let verdict: Value = serde_json::from_str(&outcome.stdout).expect("one JSON document");
         let notes = verdict["validity"]["notes"].to_string();
         assert!(notes.contains(words), "{fault:?} says {words:?}: {notes}");
@@ -277,10 +277,14 @@ fn every_fault_is_survived_and_told() {
         let verdict = &phase(&verdict, "quiet")["verdict"];
         assert_ne!(verdict["kind"], "saturated", "{fault:?}: {verdict}");
         if *sees {
-            assert!(samples >= 11, "{fault:?}: {samples} samples, {notes}");
+            assert!(samples >= 13, "{fault:?}: {samples} samples, {notes}");
         } else {
-            // What was there before the fault is kept.
-            assert!(samples < 11, "{fault:?}: {samples} samples");
+            // What was there before the fault is kept. Which samples there are
+            // is a small answer, which comes through however slowly.
+            assert!(
+                (2..13).contains(&samples) || fault == Fault::Slow,
+                "{fault:?}: {samples} samples"
+            );
             assert_ne!(verdict["grade"], "likely", "{fault:?}: {verdict}");
         }
     }

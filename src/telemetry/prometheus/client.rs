@@ -49,6 +49,8 @@ pub enum Error {
         url: String,
         /// The chain of causes.
         why: String,
+        /// Whether it took longer than we wait.
+        hung: bool,
     },
     /// The server answered with an error.
     #[error("{url} answers {status}: {why}")]
@@ -236,14 +238,21 @@ impl Client {
         take: impl Fn(Response, String) -> F,
     ) -> Result<T, Error> {
         let mut waits = BACKOFF.iter();
+        let mut hung = false;
         loop {
             let answer = match self.sent(request(), url).await {
                 Ok(response) => take(response, url.to_owned()).await,
                 Err(error) => Err(error),
             };
             match answer {
+                // Each try that hangs costs the whole time limit: one more shows
+                // whether it was an accident.
+                Err(error @ Error::Unreachable { hung: true, .. }) if hung => return Err(error),
                 Err(error) if error.passes() => match waits.next() {
-                    Some(wait) => tokio::time::sleep(*wait).await,
+                    Some(wait) => {
+                        hung = matches!(error, Error::Unreachable { hung: true, .. });
+                        tokio::time::sleep(*wait).await;
+                    }
                     None => return Err(error),
                 },
                 other => return other,
@@ -344,7 +353,7 @@ impl std::io::Read for Chunks {
 }
 
 fn unreachable(url: &str, error: &reqwest::Error) -> Error {
-    Error::Unreachable { url: url.to_owned(), why: causes(error) }
+    Error::Unreachable { url: url.to_owned(), why: causes(error), hung: error.is_timeout() }
 }
 
 /// Put a later part of a range behind what is there.

@@ -271,8 +271,10 @@ pub async fn backend(client: &mut Client) -> Result<Backend, Error> {
     }
     client.add_parameter("latency_offset", "1ms");
     // Asked not to hide anything, how old is its newest scrape?
-    let reply = client.query("vector(1) and on() (time() - max(timestamp(up)) < 20)", None).await?;
-    if !reply.series.is_empty() {
+    // Not by its own time(), which it sets back as well.
+    let reply = client.query("max(timestamp(up))", None).await?;
+    let newest = reply.series.first().and_then(|series| series.points.first());
+    if newest.is_some_and(|point| point.t.seconds() - point.v < HIDDEN_S / 2.0) {
         return Ok(Backend {
             hides_s: 0.0,
             note: Some(
