@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench hot_paths`
 
+#![expect(clippy::indexing_slicing, reason = "a bench stops where it cannot go on")]
+
 use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -99,6 +101,21 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
     }
 }
 
+/// A thousand nodes of 240 samples, each with what node_exporter gives of this
+/// machine.
+fn fleet(snapshots: &[Snapshot]) -> Run {
+    let mut run = run_of(&snapshots[..240]);
+    run.manifest.end = Some(Timestamp(240_000));
+    run.manifest.phases[0].end = Some(Timestamp(240_000));
+    run.nodes[0].record.loaded = false;
+    run.nodes[0].signals.signals.retain(|name, _| {
+        stressor::model::catalogue::signal(name).is_some_and(|row| row.in_prometheus)
+    });
+    let node = run.nodes[0].clone();
+    run.nodes = vec![node; 1000];
+    run
+}
+
 /// An answer of `query_range` with 100 series of 720 points, 2.5 MB.
 fn answer() -> Vec<u8> {
     let points: Vec<String> = (0..720)
@@ -126,6 +143,11 @@ fn hot_paths(c: &mut Criterion) {
     c.bench_function("analysis of one hour at 1 s", |b| {
         b.iter(|| black_box(analyze::analyze(&run)));
     });
+    let many = fleet(&snapshots);
+    c.bench_function("analysis of 1,000 nodes of 240 samples", |b| {
+        b.iter(|| black_box(analyze::analyze(&many)));
+    });
+    drop(many);
     let analysis = analyze::analyze(&run);
     for (name, format) in [("page of one hour", Format::Html), ("picture of one hour", Format::Png)]
     {

@@ -124,7 +124,7 @@ fn curl(folder: &Path, url: &str, queries: &[String]) -> f64 {
     fs::write(&path, config.trim_start_matches("next\n")).expect("the folder can be written");
     let begin = Instant::now();
     let status = Command::new("curl")
-        .args(["--silent", "--fail", "--parallel", "--parallel-max", "4", "--config"])
+        .args(["--no-progress-meter", "--fail", "--parallel", "--parallel-max", "4", "--config"])
         .arg(&path)
         .status()
         .expect("curl is installed");

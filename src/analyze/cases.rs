@@ -348,7 +348,9 @@ fn a_plateau_seen_twice_is_confirmed() {
         interval.cpu_s = 2.0;
         interval.phase = if interval.t.0 > middle * SECOND { 2 } else { 1 };
     });
-    assert_eq!(under_load(&analyze(&run)).grade, Grade::Confirmed);
+    let confirmed = under_load(&analyze(&run)).clone();
+    assert_eq!(confirmed.grade, Grade::Confirmed);
+    assert!(confirmed.evidence.iter().any(|one| one.class == "plateau"));
     // Twice the load, twice the work: no plateau.
     for interval in run.workers.iter_mut().filter(|interval| interval.phase == 2) {
         interval.operations *= 2;

@@ -110,7 +110,7 @@ pub struct Evidence {
     pub signal: String,
     /// Disk, mount, interface, core, cgroup.
     pub device: Option<String>,
-    /// `error`, `saturation` or `utilization`.
+    /// `error`, `saturation`, `utilization`, `plateau` or `intervention`.
     pub class: &'static str,
     /// Which statistic of the samples.
     pub stat: String,

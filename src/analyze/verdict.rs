@@ -7,7 +7,9 @@ mod intervention;
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     cause, onset,
-    outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
+    outcome::{
+        Cause, Data, Evidence, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict,
+    },
     resources::{ALL, Relation},
     words, workload,
 };
@@ -16,6 +18,7 @@ use crate::model::{
     series::{Point, SignalSet},
     stats,
     time::{Timestamp, Window},
+    units::Unit,
 };
 
 /// What a phase of a node is judged by.
@@ -83,6 +86,21 @@ pub(super) fn phase(
         data,
         index,
     })
+}
+
+/// A share of the load's growth that is no growth of throughput.
+const FLAT: f64 = 0.1;
+
+/// From one level of a ramp to the next.
+struct Growth {
+    /// By which share the load grew.
+    offered: f64,
+    /// By which share throughput grew.
+    gained: f64,
+    /// Operations a second at the level before.
+    before: f64,
+    /// And at this one.
+    value: f64,
 }
 
 /// The nearest to a limit first.
@@ -163,6 +181,7 @@ impl Case<'_> {
         let others: Vec<(&Assessment, words::Meeting)> =
             others.iter().map(|other| (*other, self.meeting(root, other))).collect();
         let mut evidence = root.evidence(true);
+        evidence.extend(self.plateau_evidence());
         evidence.extend(others.iter().flat_map(|(other, _)| other.evidence(false)));
         let verdict = Verdict {
             resource: root.resource.name.to_owned(),
@@ -380,16 +399,47 @@ impl Case<'_> {
     /// Whether throughput grew by less than a tenth of what the offered load
     /// grew by, from the level before to this one.
     fn plateau(&self) -> bool {
-        let Some((index, before)) = self.level_before() else { return false };
+        self.growth().is_some_and(|growth| growth.gained < FLAT * growth.offered)
+    }
+
+    /// How load and throughput grew from the level before to this one.
+    fn growth(&self) -> Option<Growth> {
+        let (index, before) = self.level_before()?;
         let level = |phase: &PhaseRecord| phase.level.as_ref().map(|level| level.value);
-        let growth = level(self.phase)
-            .zip(level(before))
-            .filter(|(now, then)| now > then && *then > 0.0)
-            .map(|(now, then)| now / then - 1.0);
+        let (now, then) = level(self.phase).zip(level(before))?;
         let throughput = |index| workload::throughput(self.run, index).filter(|rate| *rate > 0.0);
-        let gained =
-            throughput(self.index).zip(throughput(index)).map(|(now, then)| now / then - 1.0);
-        growth.zip(gained).is_some_and(|(growth, gained)| gained < 0.1 * growth)
+        let (work, work_then) = throughput(self.index).zip(throughput(index))?;
+        (now > then && then > 0.0).then(|| Growth {
+            offered: now / then - 1.0,
+            gained: work / work_then - 1.0,
+            before: work_then,
+            value: work,
+        })
+    }
+
+    /// A plateau as evidence.
+    fn plateau_evidence(&self) -> Option<Evidence> {
+        let growth = self.growth().filter(|_| self.plateau())?;
+        let unit = Unit::PerSecond;
+        Some(Evidence {
+            signal: "load_operations".to_owned(),
+            device: None,
+            class: "plateau",
+            stat: "mean".to_owned(),
+            before: Some(growth.before),
+            value: growth.value,
+            threshold: growth.before * (1.0 + FLAT * growth.offered),
+            unit: unit.name(),
+            supports: true,
+            samples: self.data.samples,
+            source: "throughput grew by less than a tenth of what the load grew by",
+            text: format!(
+                "operations completed: {} at the level before, {} with {:.0} % more load",
+                unit.show(growth.before),
+                unit.show(growth.value),
+                growth.offered * 100.0
+            ),
+        })
     }
 
     fn level_before(&self) -> Option<(usize, &PhaseRecord)> {

@@ -17,7 +17,7 @@ use crate::{
 /// Half of the load that does at least this share of the work: throughput does
 /// not follow the load any more. Between one half (it follows) and one (it does
 /// not at all), nearer to the latter.
-const FLAT: f64 = 0.8;
+const STILL_DONE: f64 = 0.8;
 
 /// A step of the intervention, as it turned out.
 struct Turn<'a> {
@@ -81,7 +81,7 @@ impl Case<'_> {
             .iter()
             .find(|turn| (turn.step, turn.load) == (Step::Half, away.load))
             .and_then(|turn| Some(work(turn.index)? / work(self.index).filter(|all| *all > 0.0)?));
-        let flat = half.is_some_and(|share| share >= FLAT);
+        let flat = half.is_some_and(|share| share >= STILL_DONE);
         let relieved = gone(Step::Half, away.load);
         let kind = self.loads.iter().find(|load| load.load == away.load).map_or("", |l| &l.kind);
         let mut tested = verdict;
