@@ -106,6 +106,22 @@ fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
 /// a thousand.
 const MOST_TOLD: usize = 10;
 
+/// Scrapes that the load itself made fail.
+const OVERLOADED: &str =
+    "; it answered before the load and not under it, which is itself a sign that it is overloaded";
+
+/// Whether a node was scraped well before its load and badly under it.
+fn stopped_answering(run: &Run, node: &NodeOutcome, phase: &PhaseOutcome) -> bool {
+    let is_loaded = |one: &PhaseOutcome| {
+        run.manifest.phases.get(one.index).is_some_and(|record| !record.loads.is_empty())
+    };
+    let mut before = node.phases.iter().filter(|one| one.index < phase.index && !is_loaded(one));
+    let answered = before.next_back().is_some_and(|quiet| {
+        quiet.data.samples >= assess::FEWEST_SAMPLES && quiet.data.covers(assess::LEAST_COVERAGE)
+    });
+    node.source == "prometheus" && is_loaded(phase) && answered
+}
+
 /// Whether the data can carry the verdict, and why not.
 fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
     let mut problems = Vec::new();
@@ -133,8 +149,12 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
                 ));
             } else if !data.covers(assess::LEAST_COVERAGE) {
                 problems.push(format!(
-                    "{}, phase {}: {} of {} samples are there",
-                    node.node, phase.phase, data.samples, data.expected
+                    "{}, phase {}: {} of {} samples are there{}",
+                    node.node,
+                    phase.phase,
+                    data.samples,
+                    data.expected,
+                    if stopped_answering(run, node, phase) { OVERLOADED } else { "" }
                 ));
             }
         }

@@ -88,8 +88,8 @@ fn bursts_shorter_than_a_sample_are_told_and_are_no_limit() {
 
 #[test]
 fn waiting_for_disks_that_are_idle_is_a_limit_before_them() {
-    // Measured: blkio-throttled, PSI io 0.51 with the device at 0.6 %.
-    let machine = Machine { disk_busy: 0.006, psi_io: 0.51, ..Machine::default() };
+    // Measured: blkio-throttled, PSI io 0.86 with the device at 0.6 %.
+    let machine = Machine { disk_busy: 0.006, psi_io: 0.86, ..Machine::default() };
     let verdict = check(&machine, "io-limit", Kind::Saturated);
     assert_eq!(verdict.grade, Grade::Possible);
 }
@@ -271,6 +271,17 @@ fn a_gap_does_not_invent_load_and_is_reported() {
     assert_eq!(under_load(&analysis).grade, Grade::Possible);
     assert_eq!(analysis.nodes[0].phases[1].data.gaps, 1);
     assert!(!analysis.validity.ok);
+}
+
+#[test]
+fn scrapes_that_fail_under_load_are_told_as_a_sign_of_it() {
+    let mut all = snapshots(&Machine::default());
+    all.drain(14..22);
+    let mut run = run_of(&all);
+    run.manifest.nodes[0].source = crate::model::run::SourceKind::Prometheus;
+    run.nodes[0].record.source = crate::model::run::SourceKind::Prometheus;
+    let notes = analyze(&run).validity.notes.join(" ");
+    assert!(notes.contains("overloaded"), "{notes}");
 }
 
 #[test]

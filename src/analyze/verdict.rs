@@ -3,6 +3,9 @@
 
 mod episode;
 mod intervention;
+mod lists;
+
+use lists::{exonerated, nearest, next, unobserved};
 
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
@@ -530,72 +533,4 @@ fn baseline(run: &Run, index: usize) -> Option<Window> {
     // behind is still there.
     let is_quiet = |phase: &&PhaseRecord| phase.loads.is_empty() && phase.probe.is_none();
     phases.iter().rev().find(is_quiet).map(|phase| run.window(phase))
-}
-
-fn exonerated(assessments: &[Assessment]) -> Vec<Mention> {
-    assessments
-        .iter()
-        .filter(|assessment| assessment.kind == Kind::Idle)
-        .map(|assessment| Mention {
-            resource: assessment.resource.name.to_owned(),
-            device: assessment.device.clone(),
-            text: words::clean_because(assessment),
-        })
-        .collect()
-}
-
-fn unobserved(assessments: &[Assessment]) -> Vec<Mention> {
-    assessments
-        .iter()
-        .filter(|assessment| {
-            assessment.kind == Kind::Unknown
-                // Seen by its errors only: say what was not seen.
-                || (assessment.utilization.is_none() && !assessment.resource.utilization.is_empty())
-        })
-        .map(|assessment| Mention {
-            resource: assessment.resource.name.to_owned(),
-            device: assessment.device.clone(),
-            text: assessment.resource.blind.to_owned(),
-        })
-        .collect()
-}
-
-/// What would limit next: of the other resources with a known ceiling the one
-/// nearest to it, with the load at which it would get there if its use grows
-/// in proportion (the utilization law, U = X · S).
-fn next(root: &Assessment, assessments: &[Assessment]) -> Option<Mention> {
-    // A single core is part of the CPU, and a ceiling that is not known is no
-    // base for a forecast.
-    let part = |other: &Assessment| {
-        other.resource.name == "cpu-core"
-            || (other.resource.name.starts_with("cpu") && root.resource.name.starts_with("cpu"))
-    };
-    let (growth, next) = assessments
-        .iter()
-        .filter(|other| other.resource.name != root.resource.name && !part(other))
-        .filter(|other| other.kind != Kind::Unknown && other.resource.ceiling_known)
-        .filter_map(|other| {
-            let (now, before) = other.utilization.zip(other.utilization_before)?;
-            // Without a rise there is nothing to extrapolate.
-            (now - before > 0.02).then(|| ((1.0 - before) / (now - before), other))
-        })
-        .min_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Mention {
-        resource: next.resource.name.to_owned(),
-        device: next.device.clone(),
-        text: words::next(next, growth),
-    })
-}
-
-/// The resource with the least headroom.
-fn nearest(assessments: &[Assessment]) -> Option<Mention> {
-    let nearest = assessments
-        .iter()
-        .filter(|other| other.resource.ceiling_known)
-        .max_by(|a, b| a.utilization.unwrap_or(0.0).total_cmp(&b.utilization.unwrap_or(0.0)))?;
-    Some(Mention {
-        resource: nearest.resource.name.to_owned(),
-        device: nearest.device.clone(),
-        text: words::clean_because(nearest),
-    })
 }

@@ -17,6 +17,7 @@ mod confirm;
 mod conformance;
 mod crash;
 mod disks;
+mod fakes;
 mod faults;
 mod http;
 mod limits;

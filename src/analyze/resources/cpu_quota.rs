@@ -1,6 +1,6 @@
 //! The CPU quota of the own cgroup.
 
-use super::{BLANK, Counts, Resource, saturation, utilization};
+use super::{BLANK, Counts, Relation, Resource, saturation, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-quota",
@@ -27,6 +27,10 @@ pub(super) static RESOURCE: Resource = Resource {
             "tasks wait for a core a fifth of the time in which no core is busy: something other than the cores withholds them (measured: 0.82 waiting at 0.49 busy under a quota)",
         ),
     ],
+    follows: &[Relation::always(
+        "cpu-steal",
+        "what the hypervisor withholds, tasks wait for while no core is busy",
+    )],
     own: Some(("load_cpu_cores", "cpu_busy_cores")),
     blind: "no CPU quota in sight of this process, or node_exporter, which does not export it",
     advice: "raise the quota, or accept it: the host itself may have cores to spare",

@@ -28,9 +28,9 @@ pub(super) static RESOURCE: Resource = Resource {
         ),
         saturation(
             "io_wait_unexplained",
-            0.30,
+            0.60,
             Counts::Hint,
-            "tasks wait for I/O three tenths of the time in which no disk is busy: a limit, or a file system elsewhere (NFS, FUSE), withholds it (measured: 0.51 at 0.006 busy)",
+            "tasks wait for I/O six tenths of the time in which no disk is busy: a limit, or a file system elsewhere (NFS, FUSE), withholds it (measured: 0.78 to 0.98 at a limit, up to 0.45 at a third of one)",
         ),
     ],
     follows: &[Relation {

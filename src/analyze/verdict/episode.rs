@@ -87,7 +87,8 @@ impl Case<'_> {
             super::sorted(&mut all);
             let root = all
                 .iter()
-                .find(|one| one.at_limit() && self.root_of(one, &all).is_none())
+                // What is only concluded is not, from a part, concluded enough.
+                .find(|one| one.at_limit() && !one.hinted && self.root_of(one, &all).is_none())
                 .map(|one: &Assessment| (one.resource.name, one.device.clone()));
             if let Some(root) = root {
                 let touches = |last: Timestamp| last >= start;
