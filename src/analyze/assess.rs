@@ -94,11 +94,15 @@ pub fn resource(
         .flat_map(|criterion| signals.all(criterion.signal))
         .map(|signal| signal.device.clone())
         .collect();
-    if devices.is_empty() {
-        devices = criteria()
-            .flat_map(|criterion| signals.all(criterion.signal))
-            .map(|signal| signal.device.clone())
-            .collect();
+    // Then what waits, and only then what may be concluded of the whole node.
+    for hints in [false, true] {
+        if devices.is_empty() {
+            devices = criteria()
+                .filter(|criterion| (criterion.counts == Counts::Hint) == hints)
+                .flat_map(|criterion| signals.all(criterion.signal))
+                .map(|signal| signal.device.clone())
+                .collect();
+        }
     }
     // A node-wide signal (PSI) serves every device of its resource, unless the
     // node as a whole is one of them.
@@ -192,7 +196,10 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
     } else {
         Kind::Idle
     };
-    let most = utilization.iter().max_by(|a, b| a.value.total_cmp(&b.value));
+    // A share that does not count here (the busiest core, of tasks that may use
+    // them all) is none of this resource.
+    let counting = utilization.iter().filter(|held| held.but.is_none());
+    let most = counting.max_by(|a, b| a.value.total_cmp(&b.value));
     let (utilization_now, utilization_before) =
         most.map_or((None, None), |held| (Some(share(held.value)), held.before.map(share)));
     let hinted = kind == Kind::Saturated && !seen_directly;

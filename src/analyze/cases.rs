@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     run::{Level, Threshold},
-    series::Snapshot,
+    series::{Key, Snapshot},
     stats::Stat,
     time::Timestamp,
 };
@@ -70,6 +70,24 @@ fn a_quota_on_a_half_idle_host_is_not_the_cpu() {
     // Nobody saw the quota itself.
     assert_eq!(verdict.grade, Grade::Possible);
     assert!(verdict.statement.contains("concluded"), "{}", verdict.statement);
+}
+
+#[test]
+fn a_quota_that_is_seen_by_its_throttling_alone_is_named_and_not_concluded() {
+    // Version 1 counts CPU time in a hierarchy of its own, where the group may
+    // not be.
+    let mut all = snapshots(&Machine { busy: [0.3; 2], psi_cpu: 0.8, ..Machine::default() });
+    for (second, snapshot) in all.iter_mut().enumerate() {
+        let periods = 10.0 * second as f64;
+        for name in ["periods", "throttled_periods"] {
+            let key = Key::new(&format!("stressor_cgroup_cpu_{name}_total"), &[("cgroup", "/a")]);
+            snapshot.values.push((key, periods));
+        }
+    }
+    let analysis = analyze(&run_of(&all));
+    let verdict = under_load(&analysis);
+    assert_eq!((verdict.resource.as_str(), verdict.device.as_deref()), ("cpu-quota", Some("/a")));
+    assert_eq!(verdict.grade, Grade::Likely);
 }
 
 #[test]

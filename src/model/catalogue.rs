@@ -63,6 +63,8 @@ const LINKS: &[super::expr::Match] = &[NotPrefix(
         "ip6tnl", "gre", "teql", "tunl", "erspan",
     ],
 )];
+/// Queues that can hold something.
+const QUEUED: &[super::expr::Match] = &[NotIn("kind", &["noqueue"])];
 /// File systems whose fullness says nothing.
 const REAL_FS: &[super::expr::Match] = &[NotIn(
     "fstype",
@@ -200,8 +202,8 @@ pub static SIGNALS: &[SignalRow] = &[
     row("network_send_drops", "network", Error, PerSecond, Rate(select("node_network_transmit_drop_total", LINKS), DISK), "packets dropped before they were sent"),
     row("network_receive_drops", "network", Saturation, PerSecond, Rate(select("node_network_receive_drop_total", LINKS), DISK), "received packets dropped; unknown protocols count too"),
     row("network_errors", "network", Error, PerSecond, Add(&Rate(select("node_network_receive_errs_total", LINKS), DISK), &Rate(select("node_network_transmit_errs_total", LINKS), DISK)), "packets with errors"),
-    row("network_queue_bytes", "network", Saturation, Bytes, Gauge(metric("node_qdisc_backlog"), DISK), "bytes that waited in the link's queue, at the instant of the sample"),
-    row("network_queue_drops", "network", Error, PerSecond, Rate(metric("node_qdisc_drops_total"), DISK), "packets that the link's queue dropped"),
+    row("network_queue_bytes", "network", Saturation, Bytes, Gauge(select("node_qdisc_backlog", QUEUED), DISK), "bytes that waited in the link's queue, at the instant of the sample"),
+    row("network_queue_drops", "network", Error, PerSecond, Rate(select("node_qdisc_drops_total", QUEUED), DISK), "packets that the link's queue dropped"),
     embedded("network_shaper_ratio", "network", Utilization, Ratio, Div(&Rate(metric("node_network_transmit_bytes_total"), DISK), &Gauge(metric("stressor_qdisc_rate_bytes"), DISK)), "sent bytes as a share of the rate that a token bucket on the link lets through"),
     row("softnet_dropped", "cpu-softirq", Error, PerSecond, Rate(metric("node_softnet_dropped_total"), None), "packets dropped because a core's backlog was full"),
     row("tcp_retransmit_ratio", "network-path", Error, Ratio, Div(&Rate(metric("node_netstat_Tcp_RetransSegs"), None), &Rate(metric("node_netstat_Tcp_OutSegs"), None)), "share of TCP segments sent again"),

@@ -13,7 +13,7 @@ pub(super) static RESOURCE: Resource = Resource {
         0.95,
         "one core with no idle time (pmie per_cpu.some_util: 95 %)",
     )
-    .when(&[Condition::AtLeast("cpu_psi_some", 0.50)])],
+    .when(&[Condition::AtLeast("cpu_psi_some", 0.50), Condition::Below("cpu_busy", 0.85)])],
     saturation: &[saturation(
         "cpu_psi_some",
         0.50,

@@ -1,10 +1,13 @@
 //! What stands beside a verdict: what is clean, what was not seen, what would
 //! limit next.
 
-use crate::analyze::{
-    assess::Assessment,
-    outcome::{Kind, Mention},
-    words,
+use crate::{
+    analyze::{
+        assess::Assessment,
+        outcome::{Kind, Mention},
+        words,
+    },
+    model::catalogue::Class,
 };
 
 pub(super) fn exonerated(assessments: &[Assessment]) -> Vec<Mention> {
@@ -25,7 +28,8 @@ pub(super) fn unobserved(assessments: &[Assessment]) -> Vec<Mention> {
         .filter(|assessment| {
             assessment.kind == Kind::Unknown
                 // Seen by its errors only: say what was not seen.
-                || (assessment.utilization.is_none() && !assessment.resource.utilization.is_empty())
+                || (!assessment.resource.utilization.is_empty()
+                    && assessment.held.iter().all(|held| held.class != Class::Utilization))
         })
         .map(|assessment| Mention {
             resource: assessment.resource.name.to_owned(),
