@@ -11,7 +11,9 @@ use crate::{
     scenario::plan::Plan,
     telemetry::prometheus::{
         client::{self, Client},
-        source::{self, Candidate, Source, Unknown},
+        server,
+        source::Source,
+        targets::{self, Candidate, Unknown},
     },
 };
 
@@ -108,21 +110,21 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
 
 async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Error> {
     let mut client = Client::new(url, &plan.telemetry)?;
-    let backend = source::backend(&mut client).await?;
+    let backend = server::backend(&mut client).await?;
     let job = plan.telemetry.job.as_deref();
-    let candidates = source::candidates(&client, job, None).await?;
+    let candidates = targets::candidates(&client, job, None).await?;
     let mut chosen = Vec::new();
     if plan.nodes.is_empty() {
-        let candidate = source::this_machine(&candidates, &host.hostname, client.base())?;
+        let candidate = targets::this_machine(&candidates, &host.hostname, client.base())?;
         chosen.push(("local".to_owned(), candidate, true));
     } else {
         for node in &plan.nodes {
             let instance = node.instance.as_deref();
             let local = node.name == "local" || node.name == host.hostname;
             let candidate = if node.name == "local" && instance.is_none() {
-                source::this_machine(&candidates, &host.hostname, client.base())?
+                targets::this_machine(&candidates, &host.hostname, client.base())?
             } else {
-                source::named(&candidates, &node.name, instance, client.base())?
+                targets::named(&candidates, &node.name, instance, client.base())?
             };
             let local = local || candidate.nodename == host.hostname;
             chosen.push((node.name.clone(), candidate, local));
@@ -133,8 +135,8 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     }
     let instances: Vec<String> =
         chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
-    let told = source::scrape_interval(&client, &instances, None).await?;
-    let ahead = source::clock_ahead(&client, now).await?.unwrap_or(0.0);
+    let told = server::scrape_interval(&client, &instances, None).await?;
+    let ahead = server::clock_ahead(&client, now).await?.unwrap_or(0.0);
     let mut source = Source::new(client, &instances, job, told);
     source.ahead_s = ahead;
     source.hides_s = backend.hides_s;
@@ -163,24 +165,24 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut client = Client::new(url, &plan.telemetry)?;
-        let backend = source::backend(&mut client).await?;
+        let backend = server::backend(&mut client).await?;
         let job = plan.telemetry.job.as_deref();
-        let candidates = source::candidates(&client, job, Some(end)).await?;
+        let candidates = targets::candidates(&client, job, Some(end)).await?;
         let chosen = if names.is_empty() {
             let mut all = candidates.clone();
             all.sort_by(|a, b| a.instance.cmp(&b.instance));
             all.dedup_by(|a, b| a.instance == b.instance);
             // Two jobs that scrape one machine would count it twice.
             for one in &all {
-                source::named(&candidates, &one.instance, Some(&one.instance), client.base())?;
+                targets::named(&candidates, &one.instance, Some(&one.instance), client.base())?;
             }
             all
         } else {
-            let find = |name: &String| source::named(&candidates, name, None, client.base());
+            let find = |name: &String| targets::named(&candidates, name, None, client.base());
             names.iter().map(find).collect::<Result<Vec<_>, Unknown>>()?
         };
         let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
-        let told = source::scrape_interval(&client, &instances, Some(end)).await?;
+        let told = server::scrape_interval(&client, &instances, Some(end)).await?;
         let mut source = Source::new(client, &instances, job, told);
         source.hides_s = backend.hides_s;
         if names.is_empty() {

@@ -4,4 +4,7 @@
 pub mod client;
 pub mod decode;
 pub mod secrets;
+mod selector;
+pub mod server;
 pub mod source;
+pub mod targets;
