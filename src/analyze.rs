@@ -9,6 +9,7 @@
 
 pub mod assess;
 pub mod gates;
+pub mod manual;
 pub mod outcome;
 pub mod resources;
 pub mod workload;

@@ -46,7 +46,7 @@ fn the_manual_has_every_signal() {
 fn the_manual_has_every_resource() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verdicts.md");
     let manual = fs::read_to_string(path).expect("docs/verdicts.md");
-    let resources = stressor::analyze::resources::markdown();
+    let resources = stressor::analyze::manual::markdown();
     assert!(
         manual.ends_with(&resources),
         "docs/verdicts.md must end with what `stressor signals --resources` prints"

@@ -86,7 +86,6 @@ pub fn resource(
     whole: Window,
     baseline: Option<Window>,
 ) -> Vec<Assessment> {
-    let criteria = || resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
     let mut devices: BTreeSet<Option<String>> = resource
         .utilization
         .iter()
@@ -97,7 +96,8 @@ pub fn resource(
     // Then what waits, and only then what may be concluded of the whole node.
     for hints in [false, true] {
         if devices.is_empty() {
-            devices = criteria()
+            devices = resource
+                .criteria()
                 .filter(|criterion| (criterion.counts == Counts::Hint) == hints)
                 .flat_map(|criterion| signals.all(criterion.signal))
                 .map(|signal| signal.device.clone())
@@ -330,7 +330,9 @@ impl Assessment {
                 let relation =
                     if held.value >= held.criterion.limit { "at or above" } else { "below" };
                 let but = held.but.filter(|_| held.value >= held.criterion.limit);
-                let but = but.map_or_else(String::new, in_words);
+                let but = but.map_or_else(String::new, |condition| {
+                    format!("; counts only with {}", condition.in_words())
+                });
                 let before = held.before.map_or_else(String::new, |before| {
                     format!(", {} in the baseline", unit.show(before))
                 });
@@ -359,17 +361,4 @@ impl Assessment {
         all.sort_by_key(|one| !one.supports);
         all
     }
-}
-
-/// Why a criterion does not count.
-fn in_words(condition: &Condition) -> String {
-    let show = |name: &str, limit: f64| {
-        let unit = catalogue::unit_of(name).map_or_else(String::new, |unit| unit.show(limit));
-        (name.to_owned(), unit)
-    };
-    let ((name, limit), relation) = match condition {
-        Condition::AtLeast(name, limit) => (show(name, *limit), "at least"),
-        Condition::Below(name, limit) => (show(name, *limit), "below"),
-    };
-    format!("; counts only with {name} {relation} {limit}")
 }

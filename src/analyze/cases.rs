@@ -10,7 +10,7 @@ use super::{
     outcome::{Analysis, Cause, Grade, Kind, Verdict},
 };
 use crate::model::{
-    run::{Level, Threshold},
+    run::{Level, Run, Threshold},
     series::{Key, Snapshot},
     stats::Stat,
     time::Timestamp,
@@ -385,6 +385,43 @@ fn a_plateau_seen_twice_is_confirmed() {
         interval.operations *= 2;
     }
     assert_eq!(under_load(&analyze(&run)).grade, Grade::Likely);
+}
+
+/// A request rate of which four fifths were done, by workers that used this
+/// much of a core.
+fn late_requests(cpu_s: f64) -> Run {
+    let mut run = run_of(&snapshots(&Machine::default()));
+    working(&mut run, "http", |interval| {
+        interval.unit = "per_second".into();
+        interval.requested = Some(100.0);
+        interval.achieved = 80.0;
+        interval.cpu_s = cpu_s;
+    });
+    run
+}
+
+#[test]
+fn a_load_that_its_workers_were_too_slow_for_is_the_generators_limit() {
+    let analysis = analyze(&late_requests(0.97));
+    assert_eq!(under_load(&analysis).resource, "generator");
+    assert!(under_load(&analysis).statement.contains("lower bound"));
+}
+
+#[test]
+fn what_no_resource_explains_is_the_applications_limit() {
+    let analysis = analyze(&late_requests(0.1));
+    assert_eq!(under_load(&analysis).resource, "application");
+    // A resource that is at its limit explains it.
+    let mut run = late_requests(0.1);
+    let busy = Machine { busy: [1.0; 2], psi_cpu: 0.9, ..Machine::default() };
+    run.nodes = run_of(&snapshots(&busy)).nodes;
+    assert_eq!(under_load(&analyze(&run)).resource, "cpu");
+    // And a load that got what it asked for needs no explanation.
+    for interval in &mut run.workers {
+        interval.achieved = 100.0;
+    }
+    run.nodes = run_of(&snapshots(&Machine::default())).nodes;
+    assert_eq!(under_load(&analyze(&run)).resource, "none");
 }
 
 #[test]

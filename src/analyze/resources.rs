@@ -25,10 +25,7 @@ mod sockets;
 mod tcp_listen;
 mod udp_receive;
 
-use crate::model::{
-    catalogue::{self, Class},
-    stats::Stat,
-};
+use crate::model::{catalogue, stats::Stat};
 
 /// A signal held against a threshold.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +62,17 @@ impl Condition {
         match self {
             Self::AtLeast(signal, _) | Self::Below(signal, _) => signal,
         }
+    }
+
+    /// `cpu_busy below 85 %`.
+    pub fn in_words(&self) -> String {
+        let (relation, limit) = match self {
+            Self::AtLeast(_, limit) => ("at least", *limit),
+            Self::Below(_, limit) => ("below", *limit),
+        };
+        let unit = catalogue::unit_of(self.signal());
+        let limit = unit.map_or_else(|| limit.to_string(), |unit| unit.show(limit));
+        format!("{} {relation} {limit}", self.signal())
     }
 }
 
@@ -148,6 +156,13 @@ pub struct Resource {
     pub advice: &'static str,
 }
 
+impl Resource {
+    /// All that it is judged by.
+    pub fn criteria(&self) -> impl Iterator<Item = &'static Criterion> + use<> {
+        self.utilization.iter().chain(self.saturation).chain(self.errors)
+    }
+}
+
 /// All resources, in causal order: of two that are equally near to their
 /// limit, the earlier is more likely the root.
 pub static ALL: &[&Resource] = &[
@@ -179,9 +194,7 @@ pub static ALL: &[&Resource] = &[
 pub fn decisive() -> Vec<&'static str> {
     let mut names: Vec<&'static str> = Vec::new();
     for resource in ALL {
-        let criteria =
-            resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
-        for criterion in criteria {
+        for criterion in resource.criteria() {
             names.push(criterion.signal);
             names.extend(criterion.when.iter().map(Condition::signal));
         }
@@ -190,73 +203,6 @@ pub fn decisive() -> Vec<&'static str> {
     names.sort_unstable();
     names.dedup();
     names
-}
-
-/// Every resource as a part of docs/verdicts.md: what it means, what its
-/// thresholds are and where they come from, what to do.
-pub fn markdown() -> String {
-    let mut text = String::new();
-    for resource in ALL {
-        text.push_str(&format!(
-            "### {}\n\n{}\n\nUsually: {}.\n\n| evidence | signal | from | counts | source |\n| --- | --- | --- | --- | --- |\n",
-            resource.name, resource.means, resource.usual
-        ));
-        for (class, criteria) in [
-            (Class::Error, resource.errors),
-            (Class::Saturation, resource.saturation),
-            (Class::Utilization, resource.utilization),
-        ] {
-            for criterion in criteria {
-                let Some(row) = catalogue::signal(criterion.signal) else { continue };
-                text.push_str(&format!(
-                    "| {} | `{}` ({}) | {} | {} | {} |\n",
-                    class.name(),
-                    criterion.signal,
-                    criterion.stat.name(),
-                    row.unit.show(criterion.limit),
-                    counts(criterion, class),
-                    criterion.source
-                ));
-            }
-        }
-        for relation in resource.follows {
-            text.push_str(&format!("\nFollows from `{}`: {}.", relation.root, relation.why));
-        }
-        if !resource.follows.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(&format!(
-            "\nNot observed: {}.\n\nWhat to do: {}.\n\n",
-            resource.blind, resource.advice
-        ));
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
-}
-
-/// When a criterion counts, in words.
-fn counts(criterion: &Criterion, class: Class) -> String {
-    let mut words = match criterion.counts {
-        _ if class == Class::Utilization => "makes it full".to_owned(),
-        Counts::AtLimit => "at the limit of utilization".to_owned(),
-        Counts::Near => "near the limit of utilization".to_owned(),
-        Counts::Alone => "alone".to_owned(),
-        Counts::Substitute => "at the limit, when no other wait is seen".to_owned(),
-        Counts::Hint => "only as a hint: a possibility".to_owned(),
-        Counts::Never => "never; shown".to_owned(),
-    };
-    for condition in criterion.when {
-        let name = condition.signal();
-        let unit =
-            |limit: f64| catalogue::unit_of(name).map_or_else(String::new, |unit| unit.show(limit));
-        let (relation, limit) = match condition {
-            Condition::AtLeast(_, limit) => ("at least", unit(*limit)),
-            Condition::Below(_, limit) => ("below", unit(*limit)),
-        };
-        words.push_str(&format!(", with `{name}` {relation} {limit}"));
-    }
-    words
 }
 
 /// The resource of a name.
@@ -354,8 +300,7 @@ mod tests {
     #[test]
     fn every_criterion_names_a_signal_and_a_source() {
         for resource in ALL {
-            let all = resource.utilization.iter().chain(resource.saturation).chain(resource.errors);
-            for criterion in all {
+            for criterion in resource.criteria() {
                 assert!(catalogue::signal(criterion.signal).is_some(), "{}", criterion.signal);
                 assert!(!criterion.source.is_empty(), "{}", criterion.signal);
                 assert!(criterion.near <= criterion.limit, "{}", criterion.signal);

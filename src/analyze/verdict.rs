@@ -4,24 +4,23 @@
 mod episode;
 mod intervention;
 mod lists;
+mod none;
+mod plateau;
 
-use lists::{exonerated, nearest, next, unobserved};
+use lists::{exonerated, next, unobserved};
 
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     cause, onset,
-    outcome::{
-        Cause, Data, Evidence, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict,
-    },
+    outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
     resources::{ALL, Relation},
-    words, workload,
+    words,
 };
 use crate::model::{
     run::{NodeData, PhaseRecord, Run},
     series::{Point, SignalSet},
     stats,
     time::{Timestamp, Window},
-    units::Unit,
 };
 
 /// What a phase of a node is judged by.
@@ -91,21 +90,6 @@ pub(super) fn phase(
     })
 }
 
-/// A share of the load's growth that is no growth of throughput.
-const FLAT: f64 = 0.1;
-
-/// From one level of a ramp to the next.
-struct Growth {
-    /// By which share the load grew.
-    offered: f64,
-    /// By which share throughput grew.
-    gained: f64,
-    /// Operations a second at the level before.
-    before: f64,
-    /// And at this one.
-    value: f64,
-}
-
 /// The nearest to a limit first.
 fn sorted(assessments: &mut [Assessment]) {
     assessments.sort_by(|a, b| {
@@ -151,9 +135,8 @@ impl Case<'_> {
                 unobserved,
             );
         }
-        if let Some(load) = self.late_generator() {
-            let statement = words::late_generator(&self.node.record.name, load);
-            return self.beyond("generator", statement, assessments, unobserved);
+        if let Some(generator) = self.generator(assessments, &unobserved) {
+            return generator;
         }
         let mut roots: Vec<&Assessment> = Vec::new();
         let mut consequences = Vec::new();
@@ -240,7 +223,7 @@ impl Case<'_> {
         let leading = root.leading()?;
         let limit =
             if root.kind == Kind::Near { leading.criterion.near } else { leading.criterion.limit };
-        let signal = self.node.signals.get(leading.criterion.signal, root.device.as_deref())?;
+        let signal = self.node.signals.get(leading.criterion.signal, leading.device.as_deref())?;
         onset::since(signal, limit, self.window).or_else(|| {
             // Errors come in single events: from the first one on.
             let first = signal.points_in(self.whole).find(|point| point.v >= limit)?;
@@ -334,178 +317,8 @@ impl Case<'_> {
         all
     }
 
-    /// A load that came too late because its own workers had no time left.
-    fn late_generator(&self) -> Option<&LoadOutcome> {
-        /// A worker that uses this much of a core is its own limit (locust warns
-        /// from 90 % on).
-        const BUSY: f64 = 0.9;
-        /// Share of operations that may be late.
-        const LATE: f64 = 0.01;
-        let seconds = self.window.seconds().max(1e-3);
-        self.loads.iter().copied().find(|load| {
-            let share = load.cpu_s / seconds / (load.workers.max(1) as f64);
-            let late = load.requested.is_some_and(|asked| load.achieved < asked * (1.0 - LATE));
-            self.is_loaded()
-                && ["http", "net"].contains(&load.kind.as_str())
-                && late
-                && share >= BUSY
-        })
-    }
-
-    /// Whether a load got less than it asked for, and no resource says why.
-    fn held_back(&self) -> bool {
-        const LEAST: f64 = 0.95;
-        self.loads.iter().any(|load| {
-            load.kind == "http" && load.requested.is_some_and(|asked| load.achieved < asked * LEAST)
-        })
-    }
-
-    /// The limit is not a resource of this node.
-    fn beyond(
-        &self,
-        resource: &str,
-        statement: String,
-        assessments: &[Assessment],
-        unobserved: Vec<Mention>,
-    ) -> Verdict {
-        let complete = self.data.covers(LEAST_COVERAGE);
-        Verdict {
-            resource: resource.to_owned(),
-            device: None,
-            kind: Kind::Saturated,
-            grade: if complete { Grade::Likely } else { Grade::Possible },
-            cause: Cause::Scenario,
-            since: None,
-            statement,
-            evidence: assessments
-                .iter()
-                .filter(|assessment| assessment.resource.vital)
-                .flat_map(|assessment| assessment.evidence(false))
-                .collect(),
-            consequences: Vec::new(),
-            exonerated: exonerated(assessments),
-            unobserved,
-            next: nearest(assessments),
-        }
-    }
-
-    /// Whether the level before this one was saturated by the same resource.
-    fn seen_before(&self, root: &Assessment) -> bool {
-        let Some((_, before)) = self.level_before() else { return false };
-        self.assess(self.run.steady(before), self.run.window(before)).iter().any(|other| {
-            other.resource.name == root.resource.name
-                && other.device == root.device
-                && other.kind == Kind::Saturated
-        })
-    }
-
-    /// Whether throughput grew by less than a tenth of what the offered load
-    /// grew by, from the level before to this one.
-    fn plateau(&self) -> bool {
-        self.growth().is_some_and(|growth| growth.gained < FLAT * growth.offered)
-    }
-
-    /// How load and throughput grew from the level before to this one.
-    fn growth(&self) -> Option<Growth> {
-        let (index, before) = self.level_before()?;
-        let level = |phase: &PhaseRecord| phase.level.as_ref().map(|level| level.value);
-        let (now, then) = level(self.phase).zip(level(before))?;
-        let throughput = |index| workload::throughput(self.run, index).filter(|rate| *rate > 0.0);
-        let (work, work_then) = throughput(self.index).zip(throughput(index))?;
-        (now > then && then > 0.0).then(|| Growth {
-            offered: now / then - 1.0,
-            gained: work / work_then - 1.0,
-            before: work_then,
-            value: work,
-        })
-    }
-
-    /// A plateau as evidence.
-    fn plateau_evidence(&self) -> Option<Evidence> {
-        let growth = self.growth().filter(|_| self.plateau())?;
-        let unit = Unit::PerSecond;
-        Some(Evidence {
-            signal: "load_operations".to_owned(),
-            device: None,
-            class: "plateau",
-            stat: "mean".to_owned(),
-            before: Some(growth.before),
-            value: growth.value,
-            threshold: growth.before * (1.0 + FLAT * growth.offered),
-            unit: unit.name(),
-            supports: true,
-            samples: self.data.samples,
-            source: "throughput grew by less than a tenth of what the load grew by",
-            text: format!(
-                "operations completed: {} at the level before, {} with {:.0} % more load",
-                unit.show(growth.before),
-                unit.show(growth.value),
-                growth.offered * 100.0
-            ),
-        })
-    }
-
-    fn level_before(&self) -> Option<(usize, &PhaseRecord)> {
-        self.phase.level.as_ref()?;
-        let index = self.index.checked_sub(1)?;
-        let before = self.run.manifest.phases.get(index)?;
-        (before.name == self.phase.name && before.probe.is_none()).then_some((index, before))
-    }
-
     fn is_loaded(&self) -> bool {
         self.node.record.loaded && !self.phase.loads.is_empty()
-    }
-
-    /// Nothing is near its limit, as far as was seen.
-    fn clean(&self, assessments: &[Assessment], unobserved: Vec<Mention>) -> Verdict {
-        let blind: Vec<&Assessment> = assessments
-            .iter()
-            .filter(|assessment| assessment.kind == Kind::Unknown && assessment.resource.vital)
-            .collect();
-        if !blind.is_empty() {
-            let statement = words::partly_blind(&self.node.record.name, &blind);
-            return Self::unknown(statement, unobserved);
-        }
-        if self.is_loaded() && (self.plateau() || self.held_back()) {
-            let statement = words::application(&self.node.record.name, assessments);
-            return self.beyond("application", statement, assessments, unobserved);
-        }
-        let complete = self.data.covers(LEAST_COVERAGE);
-        let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
-        Verdict {
-            resource: "none".to_owned(),
-            device: None,
-            kind: Kind::None,
-            grade: if complete && waits_seen { Grade::Likely } else { Grade::Possible },
-            cause: if self.is_loaded() { Cause::Scenario } else { Cause::Unknown },
-            since: None,
-            statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
-                + &self.bursts(),
-            evidence: assessments
-                .iter()
-                .filter(|assessment| assessment.resource.vital)
-                .flat_map(|assessment| assessment.evidence(false))
-                .collect(),
-            consequences: Vec::new(),
-            exonerated: exonerated(assessments),
-            unobserved,
-            next: nearest(assessments),
-        }
-    }
-
-    /// A word on bursts that are shorter than a sample: tasks waited for most
-    /// of the time in which the cores were busy, and most of the time they were
-    /// not. Pressure is a sum of time and sees what a mean of use does not.
-    fn bursts(&self) -> String {
-        let median = |name: &str| {
-            let signal = self.node.signals.get(name, None)?;
-            stats::median(&signal.values_in(self.window))
-        };
-        let waits = median("cpu_psi_some").zip(median("cpu_busy"));
-        match waits.filter(|(waits, busy)| *waits >= 0.2 && *waits >= 0.6 * busy) {
-            Some((waits, busy)) => words::bursts(waits, busy),
-            None => String::new(),
-        }
     }
 
     fn unknown(statement: String, unobserved: Vec<Mention>) -> Verdict {

@@ -10,7 +10,7 @@ use super::{
     output,
 };
 use crate::{
-    analyze::resources,
+    analyze::manual,
     model::catalogue::{self, SIGNALS, SignalRow},
 };
 
@@ -44,7 +44,7 @@ impl Row {
 
 pub(super) fn signals(args: &SignalsArgs) -> Result<Exit, Failure> {
     if args.resources {
-        output::text(&resources::markdown());
+        output::text(&manual::markdown());
         return Ok(Exit::Done);
     }
     match args.format {

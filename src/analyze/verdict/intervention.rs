@@ -45,11 +45,6 @@ impl Case<'_> {
                 "The intervention is undecided: its steps are too short for the samples to tell.",
             );
         }
-        let gone = |step: Step, load: usize| {
-            turns
-                .iter()
-                .any(|turn| (turn.step, turn.load) == (step, load) && turn.at_limit == Some(false))
-        };
         let Some(away) =
             turns.iter().find(|turn| turn.step == Step::Away && turn.at_limit == Some(false))
         else {
@@ -77,12 +72,11 @@ impl Case<'_> {
             };
         }
         let work = |index: usize| workload::throughput_of(self.run, index, away.load);
-        let half = turns
-            .iter()
-            .find(|turn| (turn.step, turn.load) == (Step::Half, away.load))
+        let halved = turns.iter().find(|turn| (turn.step, turn.load) == (Step::Half, away.load));
+        let relieved = halved.is_some_and(|turn| turn.at_limit == Some(false));
+        let half = halved
             .and_then(|turn| Some(work(turn.index)? / work(self.index).filter(|all| *all > 0.0)?));
         let flat = half.is_some_and(|share| share >= STILL_DONE);
-        let relieved = gone(Step::Half, away.load);
         let kind = self.loads.iter().find(|load| load.load == away.load).map_or("", |l| &l.kind);
         let mut tested = verdict;
         tested.evidence.extend(self.evidence(root, away));

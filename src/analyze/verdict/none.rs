@@ -1,0 +1,126 @@
+//! No resource of this node is at its limit: nothing is, or what is lies
+//! elsewhere (our own generator, the application), or not everything was seen.
+
+use super::{
+    Case,
+    lists::{exonerated, nearest},
+};
+use crate::{
+    analyze::{
+        assess::{Assessment, LEAST_COVERAGE},
+        outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
+        words,
+    },
+    model::stats,
+};
+
+impl Case<'_> {
+    /// The load generator itself was the limit: what was seen of the node is a
+    /// lower bound.
+    pub(super) fn generator(
+        &self,
+        assessments: &[Assessment],
+        unobserved: &[Mention],
+    ) -> Option<Verdict> {
+        let load = self.late_generator()?;
+        Some(Verdict {
+            resource: "generator".to_owned(),
+            kind: Kind::Saturated,
+            statement: words::late_generator(&self.node.record.name, load),
+            ..self.nothing_at_its_limit(assessments, unobserved.to_vec())
+        })
+    }
+
+    /// A load that came too late because its own workers had no time left.
+    fn late_generator(&self) -> Option<&LoadOutcome> {
+        /// A worker that uses this much of a core is its own limit (locust warns
+        /// from 90 % on).
+        const BUSY: f64 = 0.9;
+        /// Share of operations that may be late.
+        const LATE: f64 = 0.01;
+        let seconds = self.window.seconds().max(1e-3);
+        self.loads.iter().copied().find(|load| {
+            let share = load.cpu_s / seconds / (load.workers.max(1) as f64);
+            let late = load.requested.is_some_and(|asked| load.achieved < asked * (1.0 - LATE));
+            self.is_loaded()
+                && ["http", "net"].contains(&load.kind.as_str())
+                && late
+                && share >= BUSY
+        })
+    }
+
+    /// Whether a load got less than it asked for, and no resource says why.
+    fn held_back(&self) -> bool {
+        const LEAST: f64 = 0.95;
+        self.loads.iter().any(|load| {
+            load.kind == "http" && load.requested.is_some_and(|asked| load.achieved < asked * LEAST)
+        })
+    }
+
+    /// Nothing is near its limit, as far as was seen.
+    pub(super) fn clean(&self, assessments: &[Assessment], unobserved: Vec<Mention>) -> Verdict {
+        let blind: Vec<&Assessment> = assessments
+            .iter()
+            .filter(|assessment| assessment.kind == Kind::Unknown && assessment.resource.vital)
+            .collect();
+        if !blind.is_empty() {
+            let statement = words::partly_blind(&self.node.record.name, &blind);
+            return Self::unknown(statement, unobserved);
+        }
+        let nothing = self.nothing_at_its_limit(assessments, unobserved);
+        if self.is_loaded() && (self.plateau() || self.held_back()) {
+            return Verdict {
+                resource: "application".to_owned(),
+                kind: Kind::Saturated,
+                statement: words::application(&self.node.record.name, assessments),
+                ..nothing
+            };
+        }
+        let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
+        Verdict {
+            grade: if waits_seen { nothing.grade } else { Grade::Possible },
+            statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
+                + &self.bursts(),
+            ..nothing
+        }
+    }
+
+    /// What all of these have in common.
+    fn nothing_at_its_limit(
+        &self,
+        assessments: &[Assessment],
+        unobserved: Vec<Mention>,
+    ) -> Verdict {
+        let complete = self.data.covers(LEAST_COVERAGE);
+        let vital = assessments.iter().filter(|assessment| assessment.resource.vital);
+        Verdict {
+            resource: "none".to_owned(),
+            device: None,
+            kind: Kind::None,
+            grade: if complete { Grade::Likely } else { Grade::Possible },
+            cause: if self.is_loaded() { Cause::Scenario } else { Cause::Unknown },
+            since: None,
+            statement: String::new(),
+            evidence: vital.flat_map(|assessment| assessment.evidence(false)).collect(),
+            consequences: Vec::new(),
+            exonerated: exonerated(assessments),
+            unobserved,
+            next: nearest(assessments),
+        }
+    }
+
+    /// A word on bursts that are shorter than a sample: tasks waited for most
+    /// of the time in which the cores were busy, and most of the time they were
+    /// not. Pressure is a sum of time and sees what a mean of use does not.
+    fn bursts(&self) -> String {
+        let median = |name: &str| {
+            let signal = self.node.signals.get(name, None)?;
+            stats::median(&signal.values_in(self.window))
+        };
+        let waits = median("cpu_psi_some").zip(median("cpu_busy"));
+        match waits.filter(|(waits, busy)| *waits >= 0.2 && *waits >= 0.6 * busy) {
+            Some((waits, busy)) => words::bursts(waits, busy),
+            None => String::new(),
+        }
+    }
+}
