@@ -2,6 +2,7 @@
 
 use crate::model::{
     series::Signal,
+    stats,
     time::{Timestamp, Window},
     units::Unit,
 };
@@ -19,6 +20,26 @@ pub(super) struct Line {
     pub(super) style: usize,
     /// Seconds since the run's start, and values.
     pub(super) points: Vec<(f64, f64)>,
+}
+
+impl Line {
+    /// Its unbroken parts: where points lie much farther apart than is usual
+    /// for the line, nothing was there, and nothing is drawn.
+    pub(super) fn parts(&self) -> Vec<&[(f64, f64)]> {
+        /// How many usual distances make a hole. A thinned line has its two
+        /// points of a bucket anywhere in it, up to two buckets apart.
+        const HOLE: f64 = 4.0;
+        let distances: Vec<f64> = self
+            .points
+            .windows(2)
+            .filter_map(|pair| match pair {
+                [a, b] => Some(b.0 - a.0),
+                _ => None,
+            })
+            .collect();
+        let usual = stats::quantile(&distances, 0.75).unwrap_or(0.0);
+        self.points.chunk_by(|a, b| b.0 - a.0 <= HOLE * usual).collect()
+    }
 }
 
 /// A chart.
@@ -148,6 +169,20 @@ mod tests {
         assert!(thin.iter().any(|(_, v)| (*v - 9.0).abs() < 1e-9));
         assert!(thin.iter().any(|(_, v)| (*v + 3.0).abs() < 1e-9));
         assert!(thin.is_sorted_by(|a, b| a.0 <= b.0));
+    }
+
+    #[test]
+    fn a_line_breaks_where_nothing_was() {
+        let times = [0.0, 1.0, 2.0, 3.0, 3.2, 9.0, 10.0, 11.0];
+        let line = |points: Vec<(f64, f64)>| Line { name: "x".into(), style: 0, points };
+        let broken = line(times.iter().map(|t| (*t, 1.0)).collect());
+        let lengths: Vec<usize> = broken.parts().iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [5, 3]);
+        let thin = line(thinned(
+            &(0..10_000).map(|t| (f64::from(t), f64::from(t % 7))).collect::<Vec<_>>(),
+        ));
+        assert_eq!(thin.parts().len(), 1);
+        assert!(line(vec![]).parts().is_empty());
     }
 
     #[test]

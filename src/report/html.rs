@@ -153,9 +153,11 @@ fn svg(document: &Document, chart: &Chart, gaps: &[(f64, f64)]) -> String {
     }
     for line in &chart.lines {
         let _ = write!(out, "<path class=\"s{}\" d=\"", line.style % 8);
-        for (at, (seconds, v)) in line.points.iter().enumerate() {
-            let command = if at == 0 { 'M' } else { 'L' };
-            let _ = write!(out, "{command}{:.1} {:.1}", x(*seconds), y(*v));
+        for part in line.parts() {
+            for (at, (seconds, v)) in part.iter().enumerate() {
+                let command = if at == 0 { 'M' } else { 'L' };
+                let _ = write!(out, "{command}{:.1} {:.1}", x(*seconds), y(*v));
+            }
         }
         out.push_str("\"/>");
     }

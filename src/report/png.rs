@@ -215,8 +215,10 @@ fn draw_chart(
         )?;
     }
     for line in &chart.lines {
-        let points: Vec<(i32, i32)> = line.points.iter().map(|(t, v)| (x(*t), y(*v))).collect();
-        path(root, points, LINES.get(line.style % 8).copied().unwrap_or(INK), 4)?;
+        for part in line.parts() {
+            let points: Vec<(i32, i32)> = part.iter().map(|(t, v)| (x(*t), y(*v))).collect();
+            path(root, points, LINES.get(line.style % 8).copied().unwrap_or(INK), 4)?;
+        }
     }
     if let Some(onset) = document.onset {
         let style = ShapeStyle::from(&BAD).stroke_width(3);
