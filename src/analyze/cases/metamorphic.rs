@@ -132,22 +132,32 @@ fn what_is_not_seen_weakens_a_verdict_and_never_turns_it() {
     }
 }
 
-#[test]
-fn a_part_of_a_window_is_found_and_dated() {
+/// Twenty seconds that nobody cut by load, of which these were at the CPU's
+/// limit.
+fn busy_for(seconds: std::ops::Range<i64>) -> Verdict {
     let busy = Machine { busy: [1.0; 2], psi_cpu: 0.9, ..Machine::default() };
     let mut counters = super::machine::Counters::default();
     let mut all = Vec::new();
     for second in 0..=BASELINE_S + LOAD_S {
-        // Seven of the twenty seconds under load.
-        let now = if (18..25).contains(&second) { busy.clone() } else { Machine::default() };
+        let now = if seconds.contains(&second) { busy.clone() } else { Machine::default() };
         counters.second(&now);
         all.push(counters.snapshot(Timestamp(second * SECOND), &now));
     }
     let mut run = run_of(&all);
     run.nodes[0].record.loaded = false;
-    let verdict = under_load(&analyze(&run)).clone();
+    under_load(&analyze(&run)).clone()
+}
+
+#[test]
+fn a_part_of_a_window_is_found_and_dated() {
+    let verdict = busy_for(18..25);
     assert_eq!((verdict.resource.as_str(), verdict.kind), ("cpu", Kind::Saturated));
-    assert!(verdict.statement.contains("of the 20 s of the window"), "{}", verdict.statement);
-    let since = verdict.since.unwrap().0;
-    assert!((16..=19).contains(&(since / SECOND)), "{since}");
+    assert_eq!(verdict.since, Some(Timestamp(17 * SECOND)));
+    let words = "for 7 s of the 20 s of the window, until 00:00:24 UTC";
+    assert!(verdict.statement.contains(words), "{}", verdict.statement);
+}
+
+#[test]
+fn a_spike_is_no_part_of_a_window() {
+    assert_eq!(busy_for(18..21).kind, Kind::None);
 }

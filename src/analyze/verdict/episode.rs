@@ -75,6 +75,17 @@ impl Case<'_> {
         })
     }
 
+    /// From the first to the last sample of a window in which the signal that
+    /// leads a resource's evidence was at its limit.
+    fn at_limit(&self, root: &Assessment, window: Window) -> Option<Window> {
+        let held = root.leading()?;
+        let signal = self.node.signals.get(held.criterion.signal, held.device.as_deref())?;
+        let at_limit = signal.points_in(window).filter(|point| point.v >= held.criterion.limit);
+        let times: Vec<Timestamp> = at_limit.map(|point| point.t).collect();
+        let start = times.first()?.plus(-signal.window_s).max(window.start);
+        Some(Window { start, end: *times.last()? })
+    }
+
     /// Stretches of the window in which the same resource was at its limit,
     /// looked at through a window of `length` seconds that moves by half.
     fn parts(&self, length: f64) -> Vec<(Window, (&'static str, Option<String>))> {
@@ -88,13 +99,16 @@ impl Case<'_> {
             let root = all
                 .iter()
                 // What is only concluded is not, from a part, concluded enough.
-                .find(|one| one.at_limit() && !one.hinted && self.root_of(one, &all).is_none())
-                .map(|one: &Assessment| (one.resource.name, one.device.clone()));
+                .find(|one| one.at_limit() && !one.hinted && self.root_of(one, &all).is_none());
             if let Some(root) = root {
-                let touches = |last: Timestamp| last >= start;
+                // Of what was looked at, where it was at its limit.
+                let at_limit = self.at_limit(root, seen).unwrap_or(seen);
+                let root = (root.resource.name, root.device.clone());
                 match parts.last_mut() {
-                    Some((part, same)) if *same == root && touches(part.end) => part.end = end,
-                    _ => parts.push((seen, root)),
+                    Some((part, same)) if *same == root && part.end >= start => {
+                        part.end = at_limit.end;
+                    }
+                    _ => parts.push((at_limit, root)),
                 }
             }
             start = start.plus(length / 2.0);
