@@ -10,7 +10,7 @@ use super::{
     outcome::{Analysis, Cause, Grade, Kind, Verdict},
 };
 use crate::model::{
-    run::{Level, Run, Threshold},
+    run::{Level, Probe, Run, Step, Threshold},
     series::{Key, Snapshot},
     stats::Stat,
     time::Timestamp,
@@ -385,6 +385,60 @@ fn a_plateau_seen_twice_is_confirmed() {
         interval.operations *= 2;
     }
     assert_eq!(under_load(&analyze(&run)).grade, Grade::Likely);
+}
+
+/// A loaded phase and its test, five seconds a step: the machine is as `during`
+/// says in each, and the workers do so many operations a second.
+fn tested(during: [&Machine; 4], operations: [u64; 4]) -> Verdict {
+    let (mut counters, quiet) = (Counters::default(), Machine::default());
+    let mut all = Vec::new();
+    let step_of = |second: i64| usize::try_from((second - BASELINE_S - 1) / 5).unwrap_or(0).min(3);
+    for second in 0..=BASELINE_S + LOAD_S {
+        let now = if second > BASELINE_S { during[step_of(second)] } else { &quiet };
+        counters.second(now);
+        all.push(counters.snapshot(Timestamp(second * SECOND), now));
+    }
+    let mut run = run_of(&all);
+    run.manifest.phases.truncate(1);
+    for (at, step) in
+        [None, Some(Step::Half), Some(Step::Away), Some(Step::Back)].into_iter().enumerate()
+    {
+        let start = BASELINE_S + 5 * i64::try_from(at).unwrap();
+        let mut one = phase("load", start, start + 5, step != Some(Step::Away));
+        one.probe = step.map(|step| Probe { of: 1, load: 0, step });
+        run.manifest.phases.push(one);
+    }
+    working(&mut run, "cpu", |interval| {
+        let at = step_of(interval.t.0 / SECOND);
+        interval.phase = at + 1;
+        interval.operations = operations[at];
+        interval.cpu_s = 2.0;
+    });
+    analyze(&run).nodes[0].phases[1].verdict.clone()
+}
+
+#[test]
+fn an_intervention_confirms_or_withdraws() {
+    let full = Machine { busy: [1.0; 2], psi_cpu: 0.9, ..Machine::default() };
+    let quiet = Machine::default();
+    // Half of the load did as much.
+    let verdict = tested([&full, &full, &quiet, &full], [100, 98, 0, 100]);
+    assert_eq!((verdict.grade, verdict.cause), (Grade::Confirmed, Cause::Scenario));
+    assert!(verdict.statement.contains("half of it did 98 % of the work"), "{}", verdict.statement);
+    assert!(verdict.evidence.iter().any(|one| one.class == "intervention"));
+    // Half of the load was not too much.
+    let verdict = tested([&full, &quiet, &quiet, &full], [100, 50, 0, 100]);
+    assert_eq!(verdict.grade, Grade::Confirmed);
+    // It went and came, but throughput followed the load all the way.
+    let verdict = tested([&full, &full, &quiet, &full], [100, 50, 0, 100]);
+    assert_eq!(verdict.grade, Grade::Likely);
+    // It stayed without the load, although the workers had used the cores.
+    let verdict = tested([&full; 4], [100, 98, 0, 100]);
+    assert_eq!((verdict.grade, verdict.cause), (Grade::Likely, Cause::Foreign));
+    // It did not come back with the load.
+    let verdict = tested([&full, &full, &quiet, &quiet], [100, 98, 0, 100]);
+    assert_eq!((verdict.kind, verdict.grade), (Kind::Unknown, Grade::Insufficient));
+    assert!(verdict.statement.contains("withdrawn"), "{}", verdict.statement);
 }
 
 /// A request rate of which four fifths were done, by workers that used this

@@ -67,7 +67,7 @@ fn fakes() -> Vec<Fake> {
             ticks: |core| {
                 if core == 0 { [1.0, 5.0, 2.0, 92.0, 0.0] } else { [20.0, 2.0, 78.0, 0.0, 0.0] }
             },
-            softnet: (5.0, 100.0),
+            softnet: (0.0, 100.0),
             truth: ("cpu-softirq", None, "saturated"),
             ..quiet()
         },

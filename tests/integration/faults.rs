@@ -278,6 +278,8 @@ fn every_fault_is_survived_and_told() {
         assert_ne!(verdict["kind"], "saturated", "{fault:?}: {verdict}");
         if *sees {
             assert!(samples >= 13, "{fault:?}: {samples} samples, {notes}");
+            // Not only which samples there are, but what they say.
+            assert_ne!(verdict["kind"], "unknown", "{fault:?}: {verdict}");
         } else {
             // What was there before the fault is kept. Which samples there are
             // is a small answer, which comes through however slowly.
