@@ -1,7 +1,7 @@
 //! From a folder back to a run, whole or cut off at any byte.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead as _, BufReader},
     path::Path,
@@ -132,12 +132,17 @@ fn by_instance(pieces: impl Iterator<Item = SignalLine>) -> BTreeMap<String, Far
 impl Far {
     fn finish(mut self, interval_s: f64) -> SignalSet {
         let up = self.0.remove("up").unwrap_or_default();
-        let times = up
+        let times: Vec<Timestamp> = up
             .iter()
             .flat_map(|up| &up.points)
             .filter(|point| point.v >= 1.0)
             .map(|point| point.t)
             .collect();
+        // A gauge is answered with its last value while there was no scrape.
+        let scraped: BTreeSet<Timestamp> = times.iter().copied().collect();
+        for signal in self.0.values_mut().flatten().filter(|signal| signal.window_s == 0.0) {
+            signal.points.retain(|point| scraped.contains(&point.t));
+        }
         SignalSet { signals: self.0, times, interval_s }
     }
 }

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -289,5 +290,63 @@ fn every_fault_is_survived_and_told() {
             );
             assert_ne!(verdict["grade"], "likely", "{fault:?}: {verdict}");
         }
+    }
+}
+
+/// What happens to what is watched, while a run watches it.
+type Mishap = fn(&mut Stack);
+
+/// Watch for sixteen seconds; from the fifth on, something happens.
+fn mishap(happens: Mishap) -> (Value, Stack) {
+    let mut stack = Stack::start("");
+    let sandbox = Sandbox::new();
+    let scenario = WATCH.replace("14s", "16s");
+    let path = sandbox.write("scenario.toml", &scenario).display().to_string();
+    let url = format!("http://127.0.0.1:{}", stack.port());
+    let child = sandbox
+        .stressor(&["run", &path, "--prometheus", &url, "--format", "json"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    thread::sleep(Duration::from_secs(5));
+    happens(&mut stack);
+    let outcome = Outcome::of(&child.wait_with_output().expect("it ends"));
+    assert_eq!(outcome.code, Some(0));
+    (serde_json::from_str(&outcome.stdout).expect("one JSON document"), stack)
+}
+
+#[test]
+fn what_happens_to_servers_and_targets_is_told_and_costs_only_itself() {
+    let _machine = machine();
+    let restart: Mishap = |stack| stack.restart(Duration::from_secs(3));
+    // For ever, and for four seconds: scrapes time out meanwhile.
+    let down: Mishap = |stack| stack.exporter.signal(Signal::SIGKILL);
+    let pause: Mishap = |stack| {
+        stack.exporter.signal(Signal::SIGSTOP);
+        thread::sleep(Duration::from_secs(4));
+        stack.exporter.signal(Signal::SIGCONT);
+    };
+    let cases = [("restart", restart, 5..14), ("down", down, 3..9), ("pause", pause, 8..15)];
+    let results: Vec<_> = thread::scope(|scope| {
+        let all: Vec<_> =
+            cases.iter().map(|(_, happens, _)| scope.spawn(|| mishap(*happens))).collect();
+        all.into_iter().map(|one| one.join().expect("it ends")).collect()
+    });
+    for ((name, _, expected), (document, _stack)) in cases.iter().zip(results) {
+        let quiet = phase(&document, "quiet");
+        let samples = quiet["data"]["samples"].as_u64().expect("a count");
+        assert!(expected.contains(&samples), "{name}: {samples} samples");
+        let (verdict, validity) = (&quiet["verdict"], &document["validity"]);
+        assert_ne!(verdict["kind"], "saturated", "{name}: {verdict}");
+        assert_ne!(verdict["grade"], "likely", "{name}: {verdict}");
+        assert_eq!(validity["ok"], false, "{name}: {validity}");
+        assert!(
+            validity["notes"].to_string().contains(&format!("{samples} of 16 samples")),
+            "{name}: {validity}"
+        );
+        // A hole within the phase, or its end missing.
+        let gaps = quiet["data"]["gaps"].as_u64().expect("a count");
+        assert_eq!(gaps, u64::from(*name != "down"), "{name}: {quiet}");
     }
 }

@@ -136,6 +136,14 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Send it a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let number = i32::try_from(self.child.id()).expect("a process number");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), signal).expect("it is there");
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -182,11 +182,7 @@ impl Source {
     /// that of the nodes.
     fn queries(&self) -> Vec<Query> {
         let range = format!("{}ms", (self.window_s * 1000.0).round());
-        let up = Part {
-            name: "up",
-            promql: format!("max by (instance) (up{{{}}})", self.selector),
-            averaged_s: 0.0,
-        };
+        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0 };
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
@@ -199,6 +195,16 @@ impl Source {
             .collect();
         let signals = parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec() });
         std::iter::once(Query { parts: vec![up] }).chain(signals).collect()
+    }
+
+    /// 1 where a scrape succeeded within the last one and a half intervals, else
+    /// 0. A server that was away writes no end to its series, and answers for
+    /// five minutes with what it last knew.
+    fn up(&self) -> String {
+        let (up, late) = (format!("up{{{}}}", self.selector), 1.5 * self.interval_s);
+        format!(
+            "max by (instance) ({up}) * (time() - max by (instance) (timestamp({up})) <= bool {late})"
+        )
     }
 
     fn aligned(&self, t: Timestamp) -> Timestamp {
