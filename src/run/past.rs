@@ -59,6 +59,36 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
     let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
     folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
     let journal = Journal::create(&folder)?;
+    let Window { start, end } = options.window;
+    let mut manifest = Manifest {
+        schema: RUN_SCHEMA,
+        id: folder.id(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        state: State::Running,
+        recovered: false,
+        start,
+        end: Some(end),
+        scenario: plan.name.clone(),
+        description: plan.description.clone(),
+        overrides: options.overrides.clone(),
+        phases: vec![PhaseRecord {
+            name: "window".to_owned(),
+            level: None,
+            probe: None,
+            start,
+            steady: None,
+            end: Some(end),
+            planned_s: options.window.seconds(),
+            loads: Vec::new(),
+        }],
+        nodes: records,
+        telemetry,
+        tags: std::collections::BTreeMap::new(),
+        notes: Vec::new(),
+        stopped: None,
+    };
+    // A reader that is killed leaves a run that says so.
+    folder.write_manifest(&manifest)?;
     let collected = runtime.block_on(source.collect(options.window, &mut |pieces| {
         for piece in pieces {
             journal.signal(piece.name, &piece.instance, &piece.signal);
@@ -86,33 +116,8 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
     notes.extend(reasons.into_iter().map(|reason| format!("Prometheus: {reason}")));
     let warnings = collected.warnings.iter();
     notes.extend(warnings.map(|warning| format!("Prometheus warns: {warning}")));
-    let Window { start, end } = options.window;
-    folder.write_manifest(&Manifest {
-        schema: RUN_SCHEMA,
-        id: folder.id(),
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        state: State::Complete,
-        recovered: false,
-        start,
-        end: Some(end),
-        scenario: plan.name.clone(),
-        description: plan.description.clone(),
-        overrides: options.overrides.clone(),
-        phases: vec![PhaseRecord {
-            name: "window".to_owned(),
-            level: None,
-            probe: None,
-            start,
-            steady: None,
-            end: Some(end),
-            planned_s: options.window.seconds(),
-            loads: Vec::new(),
-        }],
-        nodes: records,
-        telemetry,
-        tags: std::collections::BTreeMap::new(),
-        notes,
-        stopped: None,
-    })?;
+    manifest.state = State::Complete;
+    manifest.notes = notes;
+    folder.write_manifest(&manifest)?;
     Ok(folder)
 }
