@@ -75,6 +75,8 @@ fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
     let any_load = run.manifest.phases.iter().any(|record| !record.loads.is_empty());
     nodes
         .iter()
+        // Of equals the last one counts, and that shall be the first node.
+        .rev()
         .flat_map(|node| node.phases.iter().map(move |phase| (node, phase)))
         // What a baseline shows is not what the load did.
         .filter(|(_, phase)| !any_load || loaded(phase))

@@ -5,9 +5,9 @@ mod loads;
 mod matrix;
 
 pub(super) use loads::{LoadRow, load_rows};
-pub(super) use matrix::MatrixRow;
+pub(super) use matrix::{MatrixRow, order};
 
-use matrix::{MOST_NODES, matrix, more, order};
+use matrix::{MOST_NODES, matrix, more};
 
 use super::{
     chart,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::document::{headline, load_rows, tone};
+use super::document::{headline, load_rows, order, tone};
 use crate::{
     analyze::outcome::{Analysis, Kind},
     model::{run::Run, units::three_digits},
@@ -56,7 +56,7 @@ fn phases(run: &Run, analysis: &Analysis, width: usize, out: &mut String) {
     let many = analysis.nodes.iter().map(|node| node.phases.len()).sum::<usize>() > 10;
     let _ = writeln!(out);
     let (mut lines, mut left_out) = (0, 0);
-    for node in &analysis.nodes {
+    for node in order(analysis).into_iter().filter_map(|at| analysis.nodes.get(at)) {
         for phase in &node.phases {
             let verdict = &phase.verdict;
             if many && verdict.kind == Kind::None {

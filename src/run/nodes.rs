@@ -170,7 +170,7 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
         let candidates = targets::candidates(&client, job, Some(end)).await?;
         let chosen = if names.is_empty() {
             let mut all = candidates.clone();
-            all.sort_by(|a, b| a.instance.cmp(&b.instance));
+            all.sort_by(|a, b| (&a.nodename, &a.instance).cmp(&(&b.nodename, &b.instance)));
             all.dedup_by(|a, b| a.instance == b.instance);
             // Two jobs that scrape one machine would count it twice.
             for one in &all {

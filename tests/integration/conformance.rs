@@ -321,9 +321,13 @@ fn play(program: &Path, case: &Case, folder: &Path) -> (Child, Vec<i32>) {
         || name.contains("256 of 256")
     {
         let sent = if name.contains("256") { Signal::SIGKILL } else { sent };
+        // The first death that the parent sees makes it end the others, so it
+        // sees nothing until all have got their signal.
+        raw(parent, Signal::SIGSTOP);
         for worker in &workers {
             raw(*worker, sent);
         }
+        raw(parent, Signal::SIGCONT);
     } else if name.contains("one worker killed") || name.contains("one of 2 workers") {
         raw(workers[0], Signal::SIGKILL);
     } else if name.contains("one worker ends by SIGUSR1") {

@@ -236,6 +236,8 @@ fn looking_back_finds_the_same(stack: &Stack, verdict: &Value) {
         assert_eq!(back["overall"]["resource"], resource, "{name}: {:#}", back["overall"]);
         assert_eq!(back["nodes"][0]["source"], "prometheus");
         assert_eq!(back["validity"]["ok"], true, "{:#}", back["validity"]);
+        // Nothing is odd about an answer's last point.
+        assert_eq!(back["validity"]["notes"], serde_json::json!([]), "{name}");
     }
     // It is kept as a run, and reported on again without the server.
     let outcome = stack.sandbox.run(&["report", "run-2", "--format", "json"]);

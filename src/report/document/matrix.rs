@@ -30,7 +30,7 @@ const MOST_ROWS: usize = 60;
 
 /// The nodes as the page shows them: as the scenario has them, or of many those
 /// first that are nearest to a limit.
-pub(super) fn order(analysis: &Analysis) -> Vec<usize> {
+pub(in crate::report) fn order(analysis: &Analysis) -> Vec<usize> {
     let mut order: Vec<usize> = (0..analysis.nodes.len()).collect();
     if order.len() > MOST_NODES {
         let nearness = |at: &usize| {

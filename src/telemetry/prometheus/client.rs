@@ -405,7 +405,14 @@ fn causes(error: &reqwest::Error) -> String {
     }
     // Which alert a server sends is its library's choice, and the connection can
     // be gone before it is read.
-    let closed = ["alert: CertificateRequired", "alert: BadCertificate", "connection closed"];
+    let closed = [
+        "alert: CertificateRequired",
+        "alert: BadCertificate",
+        "connection closed",
+        "broken pipe",
+        "Broken pipe",
+        "reset by peer",
+    ];
     let is_tls = error.url().is_some_and(|url| url.scheme() == "https");
     if is_tls && closed.iter().any(|sign| text.contains(sign)) {
         text.push_str(

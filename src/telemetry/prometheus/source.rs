@@ -141,7 +141,8 @@ impl Source {
                             point.t = point.t.plus(-self.ahead_s);
                         }
                         let all = points.len();
-                        points.retain(|point| grid.contains(point.t));
+                        // The grid's last point is asked for, too.
+                        points.retain(|point| grid.start <= point.t && point.t <= grid.end);
                         if points.len() < all {
                             collected.warnings.insert(OUTSIDE.to_owned());
                         }
