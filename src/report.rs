@@ -56,6 +56,13 @@ impl Format {
     }
 }
 
+/// Places of the nodes that a report shows in detail, the first first.
+pub fn shown_in_detail(analysis: &Analysis) -> Vec<usize> {
+    let mut nodes = document::order(analysis);
+    nodes.truncate(document::MOST_NODES);
+    nodes
+}
+
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

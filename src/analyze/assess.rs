@@ -273,10 +273,11 @@ impl Seen<'_> {
         let name = condition.signal();
         let signal = self.signals.get(name, device).or_else(|| self.signals.get(name, None));
         let median = signal.and_then(|signal| stats::median(&signal.values_in(self.window)));
-        median.is_some_and(|median| match condition {
-            Condition::AtLeast(_, least) => median >= *least,
-            Condition::Below(_, most) => median < *most,
-        })
+        match condition {
+            Condition::AtLeast(_, least) => median.is_some_and(|median| median >= *least),
+            Condition::Below(_, most) => median.is_some_and(|median| median < *most),
+            Condition::Unseen(_) => median.is_none(),
+        }
     }
 }
 

@@ -54,19 +54,22 @@ pub enum Condition {
     AtLeast(&'static str, f64),
     /// It is below this.
     Below(&'static str, f64),
+    /// It is not there.
+    Unseen(&'static str),
 }
 
 impl Condition {
     /// The signal it looks at.
     pub const fn signal(&self) -> &'static str {
         match self {
-            Self::AtLeast(signal, _) | Self::Below(signal, _) => signal,
+            Self::AtLeast(signal, _) | Self::Below(signal, _) | Self::Unseen(signal) => signal,
         }
     }
 
     /// `cpu_busy below 85 %`.
     pub fn in_words(&self) -> String {
         let (relation, limit) = match self {
+            Self::Unseen(signal) => return format!("{signal} not seen"),
             Self::AtLeast(_, limit) => ("at least", *limit),
             Self::Below(_, limit) => ("below", *limit),
         };

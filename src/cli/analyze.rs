@@ -13,6 +13,7 @@ use crate::{
         time::{Timestamp, Window},
         units::parse_duration,
     },
+    report,
     run::past::{self, Options},
     scenario,
 };
@@ -41,7 +42,12 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failure> {
         nodes: args.nodes.clone(),
         decisive: crate::analyze::resources::decisive(),
     };
-    let folder = past::look_back(&plan, &options)?;
+    let past::Past { folder, rest } = past::look_back(&plan, &options)?;
+    if let Some(rest) = rest {
+        // Ranked by what decides, then looked at closely.
+        let ranked = crate::analyze::analyze(&crate::store::read::run(&folder)?);
+        rest.read(&folder, &report::shown_in_detail(&ranked))?;
+    }
     let analysis = verdict::judge(&folder, args.judging)?;
     Ok(verdict::exit(&analysis, args.judging))
 }

@@ -147,6 +147,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
     row("cpu_runqueue_wait", "cpu", Saturation, Tasks, Rate(metric("node_schedstat_waiting_seconds_total"), None), "mean number of tasks ready but waiting (schedstat, Little's law)"),
     row("cpu_runnable_per_core", "cpu", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
+    row("cpu_runnable_per_busy_core", "cpu-affinity", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Rate(CPU_BUSY, None)), "tasks running or ready to run for each core's worth of work that is done, at the instant of the sample"),
     row("cpu_load1", "cpu", Saturation, Tasks, Gauge(metric("node_load1"), None), "load average over 1 minute; counts uninterruptible sleep too"),
     row("context_switches", "cpu", Utilization, PerSecond, Rate(metric("node_context_switches_total"), None), "context switches"),
     row("cpu_softirq_core_max", "cpu-softirq", Utilization, Ratio, Max(&Div(&Rate(SOFTIRQ, Some("cpu")), &Rate(CPU, Some("cpu")))), "share of one core's time spent on interrupts, of the core that spent most"),

@@ -5,9 +5,9 @@ mod loads;
 mod matrix;
 
 pub(super) use loads::{LoadRow, load_rows};
-pub(super) use matrix::{MatrixRow, order};
+pub(super) use matrix::{MOST_NODES, MatrixRow, order};
 
-use matrix::{MOST_NODES, matrix, more};
+use matrix::{matrix, more};
 
 use super::{
     chart,

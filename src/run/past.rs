@@ -13,6 +13,7 @@ use crate::{
     },
     scenario::plan::Plan,
     store::{self, folder::RunFolder, journal::Journal, names},
+    telemetry::prometheus::source::Source,
 };
 
 /// Of more nodes than this, what is only for display is not read.
@@ -38,22 +39,36 @@ pub struct Options {
     pub decisive: Vec<&'static str>,
 }
 
+/// A window that was read.
+#[derive(Debug)]
+pub struct Past {
+    /// The run that it is kept as.
+    pub folder: RunFolder,
+    /// The signals that were not read, of many nodes.
+    pub rest: Option<Rest>,
+}
+
+/// What is still to be read of the nodes that turn out to matter.
+#[derive(Debug)]
+pub struct Rest {
+    source: Source,
+    manifest: Manifest,
+    window: Window,
+}
+
 /// Read a window and keep it as a run.
 ///
 /// # Errors
 /// When the server does not answer, does not know a node, or has nothing of
 /// the window; or when the run cannot be kept.
-pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
+pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     let Nodes { records, source, telemetry, mut notes } =
         nodes::past(plan, &options.nodes, options.window.end)?;
     let mut source =
         source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
-    if records.len() > MANY_NODES {
+    let rest = (records.len() > MANY_NODES).then(|| source.clone().except(&options.decisive));
+    if rest.is_some() {
         source = source.only(options.decisive.clone());
-        notes.push(format!(
-            "of {} nodes only the signals that a verdict rests on were read; ask for one (--node) to see all of its signals",
-            records.len()
-        ));
     }
     let runtime = nodes::runtime()?;
     let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
@@ -119,5 +134,40 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<RunFolder, Error> {
     manifest.state = State::Complete;
     manifest.notes = notes;
     folder.write_manifest(&manifest)?;
-    Ok(folder)
+    let rest = rest.map(|source| Rest { source, manifest, window: options.window });
+    Ok(Past { folder, rest })
+}
+
+impl Rest {
+    /// Read it for the nodes at these places of the manifest.
+    ///
+    /// # Errors
+    /// When it cannot be kept. That a server gives no answer is noted.
+    pub fn read(mut self, folder: &RunFolder, nodes: &[usize]) -> Result<(), Error> {
+        let records = &self.manifest.nodes;
+        let chosen = nodes.iter().filter_map(|at| records.get(*at)?.instance.clone());
+        let source = self.source.of_instances(&chosen.collect::<Vec<_>>());
+        let journal = Journal::extend(folder)?;
+        let collected = nodes::runtime()?.block_on(source.collect(self.window, &mut |pieces| {
+            for piece in pieces.into_iter().filter(|piece| piece.name != "up") {
+                journal.signal(piece.name, &piece.instance, &piece.signal);
+            }
+        }));
+        journal.close().map_err(|source| store::Error::Io {
+            what: "cannot write",
+            path: folder.path().to_owned(),
+            source,
+        })?;
+        let told = format!(
+            "of {} nodes the signals that a verdict rests on were read, and all signals of the {} nearest to a limit; ask for others with --node",
+            records.len(),
+            nodes.len()
+        );
+        let reasons: BTreeSet<String> =
+            collected.failed.into_iter().map(|(_, reason)| reason).collect();
+        self.manifest.notes.push(told);
+        self.manifest.notes.extend(reasons.iter().map(|reason| format!("Prometheus: {reason}")));
+        folder.write_manifest(&self.manifest)?;
+        Ok(())
+    }
 }

@@ -62,10 +62,22 @@ impl Journal {
     /// # Errors
     /// When a file cannot be created.
     pub fn create(folder: &RunFolder) -> Result<Self, Error> {
+        Self::open(folder, true)
+    }
+
+    /// Open the journals of a run that is there, to add to them.
+    ///
+    /// # Errors
+    /// When a file cannot be opened, or somebody writes to the run.
+    pub fn extend(folder: &RunFolder) -> Result<Self, Error> {
+        Self::open(folder, false)
+    }
+
+    fn open(folder: &RunFolder, new: bool) -> Result<Self, Error> {
         let open = |name: &str| {
             let path = folder.path().join(name);
             OpenOptions::new()
-                .create_new(true)
+                .create_new(new)
                 .append(true)
                 .open(&path)
                 .map_err(Error::io("cannot create", path))

@@ -40,6 +40,9 @@ pub(crate) struct Case {
     pub(crate) load: &'static str,
     /// Whether it is a matched negative or a trap: nothing is saturated.
     pub(crate) negative: bool,
+    /// The load of our own generator, as a scenario says it: the case is then
+    /// run with an intervention.
+    pub(crate) own: &'static str,
 }
 
 pub(crate) const SATURATED: &[&str] = &["saturated"];
@@ -81,6 +84,7 @@ pub(crate) const fn positive(
         before: "",
         load,
         negative: false,
+        own: "",
     }
 }
 
@@ -98,6 +102,11 @@ pub(crate) const fn negative(
 impl Case {
     pub(crate) const fn after(self, before: &'static str) -> Self {
         Self { before, ..self }
+    }
+
+    /// The same, with a load of our own generator that is intervened with.
+    pub(crate) const fn with_our(self, own: &'static str) -> Self {
+        Self { own, ..self }
     }
 
     pub(crate) const fn seen_from_afar_as(self, label: Label) -> Self {

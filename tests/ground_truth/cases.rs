@@ -116,5 +116,16 @@ pub(crate) static ALL: &[Case] = &[
     // Tasks, and what no resource explains.
     positive("tasks", "tasks", Score, is(&["pids"], AT_LIMIT).on("lab"), &[Tasks(64)], "i=0; while [ $i -lt 62 ]; do i=$((i + 1)); sleep 120 & done; while :; do sleep 120 & sleep 0.3; done").seen_from_afar_as(UNSEEN),
     negative("tasks-half", "tasks", Score, &[Tasks(64)], "i=0; while [ $i -lt 28 ]; do i=$((i + 1)); sleep 120 & done; wait"),
+    // Our own generator, which takes its load away and gives it back: a verdict
+    // that follows is confirmed, one that is someone else's is not.
+    positive("confirm-cpu", "intervention", Score, is(CPU, SATURATED), &[], "").with_our("kind = 'cpu'\nworkers = '4x-cores'"),
+    positive("confirm-vector", "intervention", Score, is(CPU, SATURATED), &[], "").with_our("kind = 'cpu'\nworkers = '2x-cores'\nmethod = 'vector'"),
+    positive("confirm-switch", "intervention", Score, is(CPU, AT_LIMIT), &[], "").with_our("kind = 'switch'\nworkers = '2x-cores'"),
+    positive("confirm-affinity", "intervention", Score, is(AFFINITY, SATURATED), &[], "").with_our("kind = 'cpu'\nworkers = 4\ncores = [0]"),
+    positive("confirm-quota", "intervention", Score, is(QUOTA, SATURATED), &[], "").with_our("kind = 'cpu'\nworkers = 2\n[phase.load.cgroup]\ncpu = 0.5"),
+    positive("confirm-io-limit", "intervention", Score, is(IO, SATURATED), &[], "").with_our("kind = 'disk'\nworkers = 4\nfile_size = '64M'\noperation = 'read'\naccess = 'random'\ndirect = true\n[phase.load.cgroup]\nread_bytes = '4M'"),
+    positive("confirm-with-foreign", "intervention", Score, is(CPU, SATURATED), &[], "exec stress -c 16").with_our("kind = 'cpu'\nworkers = 1"),
+    negative("confirm-half", "intervention", Score, &[], "").with_our("kind = 'cpu'\nload = 40"),
+    negative("confirm-quota-half", "intervention", Score, &[], "").with_our("kind = 'cpu'\nworkers = 1\nload = 22\n[phase.load.cgroup]\ncpu = 0.5"),
     Case { label: NONE, ..negative("lock", "application", Score, &[], "exec $SELF helper lock") },
 ];

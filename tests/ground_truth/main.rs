@@ -4,7 +4,9 @@
 //! machine (about twenty minutes; root, and the tools that the cases name) and
 //! prints what was right, with Wilson intervals, beside four baselines.
 //! Without `--all` a few cases run, as a test. `--only TEXT` picks by name or
-//! family, `--scrape 5` and `--seconds 50` make Prometheus coarser.
+//! family, `--half score` one half, `--without` all but a family, `--scrape 5` and `--seconds 40` make
+//! Prometheus coarser. Each run of the sampler is also judged with parts of what
+//! it saw taken away: then nothing else may be named.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,6 +15,8 @@
 )]
 #![allow(clippy::expect_used, clippy::panic, reason = "a broken case stops it")]
 
+#[expect(clippy::indexing_slicing, reason = "places in its own table")]
+mod ablation;
 mod case;
 mod cases;
 mod helpers;
@@ -49,6 +53,8 @@ const BASELINE_S: f64 = 4.0;
 
 struct Options {
     only: Option<String>,
+    half: Option<String>,
+    without: Option<String>,
     all: bool,
     scrape_s: u32,
     seconds: f64,
@@ -64,6 +70,8 @@ impl Options {
         let number = |name: &str| value(name).and_then(|text| text.parse::<f64>().ok());
         Self {
             only: value("--only"),
+            half: value("--half"),
+            without: value("--without"),
             all: arguments.iter().any(|one| one == "--all"),
             scrape_s: number("--scrape").map_or(1, |s| s as u32),
             seconds: number("--seconds").unwrap_or(12.0),
@@ -75,7 +83,13 @@ impl Options {
             .iter()
             .filter(|case| match &self.only {
                 Some(text) => case.name.contains(text.as_str()) || case.family == text,
-                None => self.all || FEW.contains(&case.name),
+                None => self.all || self.half.is_some() || FEW.contains(&case.name),
+            })
+            .filter(|case| self.without.as_deref() != Some(case.family))
+            .filter(|case| match self.half.as_deref() {
+                Some("tune") => case.half == case::Half::Tune,
+                Some(_) => case.half == case::Half::Score,
+                None => true,
             })
             .collect()
     }
@@ -95,12 +109,16 @@ fn main() {
     let stack = Stack::start(options.scrape_s);
     let mut judged: Vec<Judged> = Vec::new();
     let mut said_by_baselines = [0_usize; BASELINES.len()];
+    let mut ablations = ablation::Tally::default();
     let mut not_built = Vec::new();
     let mut cases = 0;
     for case in &chosen {
         match repeated(case, &stack, &options) {
-            Ok((verdicts, baselines)) => {
+            Ok((verdicts, baselines, without)) => {
                 cases += 1;
+                for line in ablations.count(case, &without) {
+                    println!("   {line}");
+                }
                 for (right, said) in said_by_baselines.iter_mut().zip(baselines) {
                     *right += usize::from(case.label.resources.contains(&said));
                 }
@@ -143,6 +161,7 @@ fn main() {
     for ((name, _), right) in BASELINES.iter().zip(said_by_baselines) {
         println!("the resource alone, {name}: {}", score::share(right, cases));
     }
+    println!("\n{}", ablations.summary());
     let alarms = judged.iter().filter(|one| one.is_false_alarm()).count();
     let sure = judged.iter().filter(|one| one.is_sure_and_wrong()).count();
     println!(
@@ -156,7 +175,10 @@ fn main() {
         mine.iter().filter(|one| one.right).count() as f64 >= least * mine.len() as f64
     };
     let (embedded, prometheus) = if options.all { (0.95, 0.92) } else { (1.0, 1.0) };
-    let failed = alarms > 0 || !enough("embedded", embedded) || !enough("prometheus", prometheus);
+    let failed = alarms > 0
+        || ablations.any_wrong()
+        || !enough("embedded", embedded)
+        || !enough("prometheus", prometheus);
     let missing = !options.all && options.only.is_none() && !not_built.is_empty();
     if failed || missing {
         std::process::exit(1);
@@ -206,7 +228,7 @@ impl Stack {
     }
 }
 
-type Found = (Vec<Judged>, [&'static str; BASELINES.len()]);
+type Found = (Vec<Judged>, [&'static str; BASELINES.len()], Vec<ablation::Without>);
 
 /// Run a case until others took little of the machine.
 fn repeated(case: &'static Case, stack: &Stack, options: &Options) -> Result<Found, String> {
@@ -227,10 +249,18 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
     if !case.before.is_empty() {
         lab.before(case.before)?;
     }
-    let lead = BASELINE_S.max(f64::from(stack.scrape_s) * 8.0);
+    // Room for a rate window and three samples, in either phase.
+    let lead = if stack.scrape_s == 1 { BASELINE_S } else { f64::from(stack.scrape_s) * 7.0 };
+    let own =
+        if case.own.is_empty() { String::new() } else { format!("[[phase.load]]\n{}\n", case.own) };
+    let confirm = if own.is_empty() {
+        String::new()
+    } else {
+        format!("confirm = true\nconfirm_hold = \"{}s\"\n", stack.scrape_s * 7)
+    };
     let scenario = format!(
-        "name = \"case\"\n[[phase]]\nname = \"baseline\"\nduration = \"{lead}s\"\n\
-         [[phase]]\nname = \"load\"\nduration = \"{}s\"\n",
+        "name = \"case\"\n{confirm}[[phase]]\nname = \"baseline\"\nduration = \"{lead}s\"\n\
+         [[phase]]\nname = \"load\"\nduration = \"{}s\"\n{own}",
         options.seconds
     );
     let path = sandbox.write("scenario.toml", &scenario).display().to_string();
@@ -244,47 +274,70 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
             .spawn()
             .expect("the program starts")
     };
-    let begun = Instant::now();
-    let embedded = start("embedded", &[]);
-    let prometheus = start("prometheus", &["--prometheus", &stack.url]);
-    sleep(
-        Duration::from_secs_f64(lead).saturating_sub(begun.elapsed()) + Duration::from_millis(100),
-    );
-    let loaded = stressor::host::clock::Clock::start().now();
-    lab.start(case.load);
-    sleep(Duration::from_secs(1));
-    let (user, own) = (user_seconds(), lab.user_seconds());
-    let watched = Instant::now();
-    sleep(Duration::from_secs_f64(options.seconds - 2.0));
-    let others = (user_seconds() - user) - (lab.user_seconds() - own);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-    let foreign = others / watched.elapsed().as_secs_f64() / cores;
+    let more = [("embedded", vec![]), ("prometheus", vec!["--prometheus", stack.url.as_str()])];
     let device = case.label.device.map(|device| named(device, &lab));
     let mut verdicts = Vec::new();
-    for (source, child) in [("embedded", embedded), ("prometheus", prometheus)] {
-        let output = child.wait_with_output().expect("the program ends");
-        lab.stop();
-        let document: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("{source}: {error} ({})", output.status))?;
-        let of_load = phase(&document, "load");
-        let mut said = Said::of(of_load.get("verdict").unwrap_or(&Value::Null));
-        let since = of_load.pointer("/verdict/since").and_then(Value::as_str);
-        said.onset_s = since
-            .and_then(stressor::model::time::Timestamp::parse)
-            .filter(|_| !case.negative)
-            .map(|since| since.since(loaded));
-        let from_afar = case.from_prometheus.filter(|_| source == "prometheus");
-        let label: Label = from_afar.unwrap_or(case.label);
-        let device = label.device.and(device.as_deref());
-        let right = score::is_right(&label, device, &said);
-        verdicts.push(Judged { case, source, label, said, right });
+    let mut foreign = 0.0;
+    // A load of our own must not be there twice, so its runs come in turn.
+    let turns: Vec<_> = if own.is_empty() {
+        vec![more.to_vec()]
+    } else {
+        more.iter().map(|one| vec![one.clone()]).collect()
+    };
+    for turn in turns {
+        let begun = Instant::now();
+        let children: Vec<_> =
+            turn.iter().map(|(source, more)| (*source, start(source, more))).collect();
+        sleep(
+            Duration::from_secs_f64(lead).saturating_sub(begun.elapsed())
+                + Duration::from_millis(100),
+        );
+        let loaded = stressor::host::clock::Clock::start().now();
+        if !case.load.is_empty() {
+            lab.start(case.load);
+        }
+        if own.is_empty() {
+            foreign = others_share(&lab, options.seconds);
+        }
+        for (source, child) in children {
+            let output = child.wait_with_output().expect("the program ends");
+            lab.stop();
+            let document: Value = serde_json::from_slice(&output.stdout)
+                .map_err(|error| format!("{source}: {error} ({})", output.status))?;
+            let of_load = phase(&document, "load");
+            let mut said = Said::of(of_load.get("verdict").unwrap_or(&Value::Null));
+            let since = of_load.pointer("/verdict/since").and_then(Value::as_str);
+            said.onset_s = since
+                .and_then(stressor::model::time::Timestamp::parse)
+                .filter(|_| !case.negative && own.is_empty())
+                .map(|since| since.since(loaded));
+            let from_afar = case.from_prometheus.filter(|_| source == "prometheus");
+            let label: Label = from_afar.unwrap_or(case.label);
+            let device = label.device.and(device.as_deref());
+            let right = score::is_right(&label, device, &said);
+            verdicts.push(Judged { case, source, label, said, right });
+        }
     }
     let folder =
         RunFolder::find(&sandbox.path().join("reports"), "embedded").map_err(|e| e.to_string())?;
     let run = read::run(&folder).map_err(|error| error.to_string())?;
-    let window = run.manifest.phases.last().map(|last| run.steady(last)).expect("a phase");
+    let of_load = run.manifest.phases.iter().find(|phase| phase.name == "load");
+    let window = of_load.map(|phase| run.steady(phase)).expect("a phase");
     let node = Node { data: run.nodes.first().expect("a node"), window };
-    Ok(((verdicts, BASELINES.map(|(_, says)| says(&node))), foreign))
+    let said = BASELINES.map(|(_, says)| says(&node));
+    Ok(((verdicts, said, ablation::all(&run)), foreign))
+}
+
+/// The share of all cores that others than the lab took in user mode, while the
+/// load is there.
+fn others_share(lab: &Lab, seconds: f64) -> f64 {
+    sleep(Duration::from_secs(1));
+    let (user, own) = (user_seconds(), lab.user_seconds());
+    let watched = Instant::now();
+    sleep(Duration::from_secs_f64(seconds - 2.0));
+    let others = (user_seconds() - user) - (lab.user_seconds() - own);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    others / watched.elapsed().as_secs_f64() / cores
 }
 
 /// What a label's device is called on this machine.

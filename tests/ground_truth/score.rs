@@ -138,13 +138,17 @@ pub(crate) fn summary(judged: &[Judged], source: &str) -> String {
         }
     }
     let onsets: Vec<f64> = mine.iter().filter_map(|one| one.said.onset_s.map(f64::abs)).collect();
-    if let Some(worst) = stats::quantile(&onsets, 1.0) {
+    if let Some(median) = stats::median(&onsets) {
         let _ = writeln!(
             text,
-            "{source}, onset: median {:.1} s and at most {worst:.1} s from the start of the load ({} cases)",
-            stats::median(&onsets).unwrap_or(0.0),
+            "{source}, onset: median {median:.1} s from the start of the load ({} cases), over 2 s:",
             onsets.len()
         );
+        for one in &mine {
+            if let Some(late) = one.said.onset_s.filter(|s| s.abs() > 2.0) {
+                let _ = writeln!(text, "  {} {late:.1} s", one.case.name);
+            }
+        }
     }
     text
 }

@@ -24,7 +24,7 @@ pub(in crate::report) struct MatrixRow {
 }
 
 /// Nodes that are shown in detail; of more, those nearest to a limit.
-pub(super) const MOST_NODES: usize = 20;
+pub(in crate::report) const MOST_NODES: usize = 20;
 /// Nodes that have a row in the matrix.
 const MOST_ROWS: usize = 60;
 

@@ -96,6 +96,20 @@ impl Source {
         self
     }
 
+    /// The same, for these instances.
+    #[must_use]
+    pub fn of_instances(mut self, instances: &[String]) -> Self {
+        self.selector = selector::of_instances(instances);
+        self
+    }
+
+    /// The same, for all signals but these.
+    #[must_use]
+    pub fn except(self, signals: &[&'static str]) -> Self {
+        let rest = SIGNALS.iter().map(|row| row.name).filter(|name| !signals.contains(name));
+        self.only(rest.collect())
+    }
+
     /// The same, for these signals only.
     #[must_use]
     pub fn only(mut self, signals: Vec<&'static str>) -> Self {
