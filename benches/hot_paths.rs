@@ -57,6 +57,7 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
         instance: None,
         source: SourceKind::Embedded,
         loaded: true,
+        agent: false,
         interval_s: 1.0,
         window_s: 1.0,
         host: HostFacts::default(),

@@ -31,12 +31,15 @@ pub fn analyze(run: &Run) -> Analysis {
     let nodes: Vec<NodeOutcome> = run
         .nodes
         .iter()
-        .map(|node| NodeOutcome {
-            node: node.record.name.clone(),
-            source: node.record.source.name(),
-            phases: (0..run.manifest.phases.len())
-                .filter_map(|index| verdict::phase(run, node, index, &own, &loads))
-                .collect(),
+        .map(|node| {
+            let here = workload::signals_of(run, &node.record);
+            NodeOutcome {
+                node: node.record.name.clone(),
+                source: node.record.source.name(),
+                phases: (0..run.manifest.phases.len())
+                    .filter_map(|index| verdict::phase(run, node, index, &here, &loads))
+                    .collect(),
+            }
         })
         .collect();
     Analysis {

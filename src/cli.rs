@@ -5,6 +5,7 @@ pub mod args;
 
 mod analyze;
 mod exit;
+mod fleet;
 mod list;
 mod live;
 mod output;
@@ -12,6 +13,7 @@ mod report;
 mod run;
 mod scenario;
 mod signals;
+mod stack;
 mod stress;
 mod verdict;
 
@@ -46,6 +48,10 @@ pub fn main() -> ExitCode {
         Command::Signals(args) => signals::signals(&args),
         Command::Stress(args) => return stress::main("stressor stress", &args.options),
         Command::Scenario(command) => scenario::scenario(&command),
+        Command::Fleet(command) => fleet::fleet(&command),
+        Command::Agent => Ok(fleet::agent()),
+        Command::Check(args) => stack::check(&args),
+        Command::Stack(command) => stack::stack(&command),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),
     };

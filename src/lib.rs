@@ -25,6 +25,10 @@ pub mod analyze;
 
 pub mod report;
 
+pub mod fleet;
+
 pub mod run;
+
+pub mod stack;
 
 pub mod cli;

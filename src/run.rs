@@ -1,13 +1,17 @@
 //! One run on this host: joins load, telemetry and store along the plan's
 //! phases; or one look back at what a Prometheus kept.
 
+pub mod agent;
+pub mod annotations;
 pub mod conduct;
 pub mod guards;
 pub mod nodes;
 pub mod past;
 
 mod conductor;
+mod crew;
 mod exits;
+mod listen;
 mod live;
 mod progress;
 mod sampling;

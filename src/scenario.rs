@@ -1,10 +1,12 @@
-//! A scenario: TOML text in, a validated [`plan::Plan`] out. Pure.
+//! A scenario: TOML text in, a validated [`plan::Plan`] out; or the description
+//! of a set-up ([`setup::Setup`]). Pure.
 
 pub mod diagnostic;
 pub mod explain;
 pub mod keys;
 pub mod plan;
 pub mod schema;
+pub mod setup;
 
 mod build;
 mod check;
@@ -12,6 +14,7 @@ mod tree;
 
 use diagnostic::{Diagnostic, Source};
 use plan::Plan;
+use setup::Setup;
 
 /// A scenario that cannot be used, with every reason that was found.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,23 @@ pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Plan, Error
     });
     match plan {
         Some(plan) if diagnostics.is_empty() => Ok(plan),
+        _ => Err(render(&source, diagnostics)),
+    }
+}
+
+/// Parse and validate a `stack.toml`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_stack(name: &str, text: &str, overrides: &[String]) -> Result<Setup, Error> {
+    let source = Source::new(name, text, overrides);
+    let mut diagnostics = Vec::new();
+    let setup = tree::parse(&source, &mut diagnostics).and_then(|tree| {
+        check::check(&tree, keys::STACK, &mut diagnostics);
+        build::setup::setup(&tree, &mut diagnostics)
+    });
+    match setup {
+        Some(setup) if diagnostics.is_empty() => Ok(setup),
         _ => Err(render(&source, diagnostics)),
     }
 }

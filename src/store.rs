@@ -28,6 +28,11 @@ pub mod names {
     pub const SCENARIO: &str = "scenario.toml";
     /// Rows of the embedded sampler.
     pub const SAMPLES: &str = "samples.jsonl";
+    /// Rows of the sampler of another node.
+    pub fn samples_of(node: &str) -> String {
+        format!("samples-{node}.jsonl")
+    }
+
     /// Answers of a Prometheus.
     pub const SIGNALS: &str = "signals.jsonl";
     /// Worker statistics.

@@ -24,10 +24,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "scenario"]),
     ("analyze", &["model"]),
     ("report", &["model", "analyze"]),
-    ("run", &["model", "scenario", "host", "load", "telemetry", "store"]),
+    ("fleet", &["model", "host"]),
+    ("run", &["model", "scenario", "host", "load", "telemetry", "store", "fleet"]),
+    ("stack", &["model", "scenario", "host", "telemetry", "analyze"]),
     (
         "cli",
-        &["model", "scenario", "host", "load", "telemetry", "store", "analyze", "report", "run"],
+        &[
+            "model",
+            "scenario",
+            "host",
+            "load",
+            "telemetry",
+            "store",
+            "analyze",
+            "report",
+            "fleet",
+            "run",
+            "stack",
+        ],
     ),
 ];
 

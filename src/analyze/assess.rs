@@ -277,6 +277,7 @@ impl Seen<'_> {
             Condition::AtLeast(_, least) => median.is_some_and(|median| median >= *least),
             Condition::Below(_, most) => median.is_some_and(|median| median < *most),
             Condition::Unseen(_) => median.is_none(),
+            Condition::Seen(_) => !self.signals.all(name).is_empty(),
         }
     }
 }

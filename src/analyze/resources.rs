@@ -56,13 +56,18 @@ pub enum Condition {
     Below(&'static str, f64),
     /// It is not there.
     Unseen(&'static str),
+    /// It is there, of any device.
+    Seen(&'static str),
 }
 
 impl Condition {
     /// The signal it looks at.
     pub const fn signal(&self) -> &'static str {
         match self {
-            Self::AtLeast(signal, _) | Self::Below(signal, _) | Self::Unseen(signal) => signal,
+            Self::AtLeast(signal, _)
+            | Self::Below(signal, _)
+            | Self::Unseen(signal)
+            | Self::Seen(signal) => signal,
         }
     }
 
@@ -70,6 +75,7 @@ impl Condition {
     pub fn in_words(&self) -> String {
         let (relation, limit) = match self {
             Self::Unseen(signal) => return format!("{signal} not seen"),
+            Self::Seen(signal) => return format!("{signal} seen"),
             Self::AtLeast(_, limit) => ("at least", *limit),
             Self::Below(_, limit) => ("below", *limit),
         };

@@ -318,7 +318,11 @@ impl Case<'_> {
     }
 
     fn is_loaded(&self) -> bool {
-        self.node.record.loaded && !self.phase.loads.is_empty()
+        let mine = self.node.record.loaded && !self.phase.loads.is_empty();
+        // A load can be for some nodes only; of one machine, its workers may all
+        // have failed before they were counted.
+        let is_fleet = self.run.nodes.iter().any(|node| node.record.agent);
+        mine && (!is_fleet || self.own.times.iter().any(|t| self.whole.contains(*t)))
     }
 
     fn unknown(statement: String, unobserved: Vec<Mention>) -> Verdict {

@@ -161,6 +161,16 @@ pub(super) fn too_few(node: &str, phase: &PhaseRecord, data: &Data) -> String {
     )
 }
 
+/// Too little was seen to say that nothing was at its limit.
+pub(super) fn mostly_unseen(node: &str, phase: &PhaseRecord, data: &Data) -> String {
+    format!(
+        "On {node}, nothing was seen at its limit in phase {}, but {} of {} samples are there: too few to say that nothing was.",
+        phase.label(),
+        data.samples,
+        data.expected
+    )
+}
+
 /// What would limit next.
 pub(super) fn next(assessment: &Assessment, growth: f64) -> String {
     format!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::outcome::{Latency, LoadOutcome};
 use crate::model::{
     latency,
-    run::{Run, WorkerInterval},
+    run::{NodeRecord, Run, WorkerInterval},
     series::{Point, Signal, SignalSet},
     stats,
     time::Timestamp,
@@ -18,10 +18,25 @@ const CLOSE: f64 = 0.02;
 /// Reads one figure of a worker's interval.
 type Of = fn(&WorkerInterval) -> f64;
 
-/// The workers' own signals (`load_…`) over the whole run.
+/// The signals of all workers together (`load_…`) over the whole run.
 pub fn signals(run: &Run) -> SignalSet {
+    of(run.workers.iter())
+}
+
+/// The same, of the workers on one node.
+pub fn signals_of(run: &Run, node: &NodeRecord) -> SignalSet {
+    of(run.workers.iter().filter(|one| is_on(one, node)))
+}
+
+/// Whether a worker works on a node. The machine that runs the run has no name
+/// in its journal.
+fn is_on(one: &WorkerInterval, node: &NodeRecord) -> bool {
+    if one.node.is_empty() { node.loaded && !node.agent } else { one.node == node.name }
+}
+
+fn of<'a>(workers: impl Iterator<Item = &'a WorkerInterval>) -> SignalSet {
     let mut moments: BTreeMap<Timestamp, Vec<&WorkerInterval>> = BTreeMap::new();
-    for interval in &run.workers {
+    for interval in workers {
         moments.entry(interval.t).or_default().push(interval);
     }
     let interval_s = stats::median(
@@ -94,9 +109,9 @@ pub fn throughput_of(run: &Run, phase: usize, load: usize) -> Option<f64> {
 
 /// Seconds that the intervals of the busiest worker cover.
 fn covered(intervals: &[&WorkerInterval]) -> Option<f64> {
-    let mut by_worker: BTreeMap<u32, f64> = BTreeMap::new();
+    let mut by_worker: BTreeMap<(&str, u32), f64> = BTreeMap::new();
     for one in intervals {
-        *by_worker.entry(one.worker).or_default() += one.seconds;
+        *by_worker.entry((&one.node, one.worker)).or_default() += one.seconds;
     }
     by_worker.into_values().max_by(f64::total_cmp).filter(|seconds| *seconds > 0.0)
 }
@@ -122,7 +137,7 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
     let record = run.manifest.phases.get(index)?;
     let first = mine.first()?;
     let seconds = covered(mine)?;
-    let workers = mine.iter().map(|one| one.worker).collect::<BTreeSet<_>>().len();
+    let workers = mine.iter().map(|one| (&one.node, one.worker)).collect::<BTreeSet<_>>().len();
     let unit = unit(&first.unit);
     // Of each worker for a share of a core, of all together for anything else.
     let divisor = if unit == Unit::Ratio { workers as f64 } else { 1.0 };
@@ -136,9 +151,9 @@ fn summary(run: &Run, index: usize, mine: &[&WorkerInterval]) -> Option<LoadOutc
     };
     let requested = first.requested.map(|_| match unit {
         Unit::Bytes | Unit::Count => {
-            let mut each: BTreeMap<u32, f64> = BTreeMap::new();
+            let mut each: BTreeMap<(&str, u32), f64> = BTreeMap::new();
             for one in mine {
-                each.insert(one.worker, one.requested.unwrap_or(0.0));
+                each.insert((&one.node, one.worker), one.requested.unwrap_or(0.0));
             }
             each.into_values().sum()
         }

@@ -42,6 +42,17 @@ pub enum Command {
     Stress(StressArgs),
     /// Print the signal catalogue: what a verdict may rest on
     Signals(SignalsArgs),
+    /// Check that a run can be trusted: this machine, its nodes, their Prometheus
+    Check(CheckArgs),
+    /// Write, check, start and stop the monitoring set-up of many machines
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// The program on the nodes of a scenario
+    #[command(subcommand)]
+    Fleet(FleetCommand),
+    /// Carry out what another stressor says on stdin
+    #[command(hide = true)]
+    Agent,
     /// Check, explain and list scenarios
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -114,6 +125,15 @@ pub struct RunArgs {
     /// Test each verdict: halve each load, take it away, give it back
     #[arg(long)]
     pub confirm: bool,
+    /// Let a Prometheus scrape the run's own series here, such as 127.0.0.1:9105
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Mark the phases in this Grafana as annotations
+    #[arg(long, value_name = "URL", env = "STRESSOR_GRAFANA", requires = "grafana_token_file")]
+    pub grafana: Option<String>,
+    /// File with a token of a Grafana service account (role Editor)
+    #[arg(long, value_name = "FILE", env = "STRESSOR_GRAFANA_TOKEN_FILE")]
+    pub grafana_token_file: Option<PathBuf>,
     /// Say what would happen, and the worst case, without doing it
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -257,5 +277,118 @@ pub enum ScenarioCommand {
         /// The folder
         #[arg(default_value = "scenarios", value_name = "DIR")]
         folder: PathBuf,
+    },
+}
+
+/// `stressor stack`.
+#[derive(Debug, Subcommand)]
+pub enum StackCommand {
+    /// Write the configuration of the whole set-up from one small file
+    Init(StackInitArgs),
+    /// Check ports, targets, clocks, rules and dashboards of a set-up
+    Check(StackCheckArgs),
+    /// Start a Prometheus and a node_exporter on this machine
+    Up(StackLocalArgs),
+    /// Stop what `stack up` started
+    Down(StackLocalArgs),
+}
+
+/// Where a set-up is described.
+#[derive(Debug, Args)]
+pub struct StackFile {
+    /// Folder of the set-up
+    #[arg(short, long, value_name = "DIR", default_value = "stack")]
+    pub output: PathBuf,
+    /// The description [default: stack.toml in the folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Replace a value of the description, such as scrape_interval=15s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `stressor stack init`.
+#[derive(Debug, Args)]
+pub struct StackInitArgs {
+    #[command(flatten)]
+    pub place: StackFile,
+    /// A machine, the monitoring server first; makes the description
+    #[arg(long = "node", value_name = "NAME=ADDRESS")]
+    pub nodes: Vec<String>,
+    /// A network from which SSH, Prometheus and Grafana may be reached
+    #[arg(long, value_name = "CIDR", requires = "nodes")]
+    pub admin: Vec<String>,
+    /// Write over what was changed by hand, and show the difference
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `stressor stack check`.
+#[derive(Debug, Args)]
+pub struct StackCheckArgs {
+    #[command(flatten)]
+    pub place: StackFile,
+    #[command(flatten)]
+    pub probing: Probing,
+}
+
+/// What a check looks at.
+#[derive(Debug, Args)]
+pub struct Probing {
+    /// The Prometheus [default: port 9090 of the server]
+    #[arg(long, value_name = "URL", env = "STRESSOR_PROMETHEUS")]
+    pub prometheus: Option<String>,
+    /// A Grafana to look at
+    #[arg(long, value_name = "URL", env = "STRESSOR_GRAFANA")]
+    pub grafana: Option<String>,
+    /// File with a token of a Grafana service account
+    #[arg(long, value_name = "FILE", requires = "grafana")]
+    pub grafana_token_file: Option<PathBuf>,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Printed,
+}
+
+/// `stressor check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A scenario whose nodes and Prometheus are checked; otherwise this machine
+    #[arg(value_name = "SCENARIO")]
+    pub scenario: Option<PathBuf>,
+    /// Replace a value of the scenario
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub probing: Probing,
+}
+
+/// `stressor stack up` and `down`.
+#[derive(Debug, Args)]
+pub struct StackLocalArgs {
+    /// Folder for data, configuration and logs
+    #[arg(long, value_name = "DIR", default_value = "stack/local")]
+    pub data: PathBuf,
+    /// Port of Prometheus on loopback
+    #[arg(long, default_value_t = 9090)]
+    pub port: u16,
+    /// Port of node_exporter on loopback
+    #[arg(long, default_value_t = 9100)]
+    pub exporter_port: u16,
+    /// Distance of scrapes
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub scrape_interval: String,
+}
+
+/// `stressor fleet`.
+#[derive(Debug, Subcommand)]
+pub enum FleetCommand {
+    /// Take the program away from the nodes that a scenario loads over ssh
+    Clean {
+        /// A TOML file
+        #[arg(value_name = "SCENARIO")]
+        scenario: PathBuf,
+        /// Replace a value of the scenario
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        set: Vec<String>,
     },
 }

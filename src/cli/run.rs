@@ -15,7 +15,7 @@ use crate::{
     host::Roots,
     load::preflight,
     model::run::State,
-    run::{Options, conduct},
+    run::{Options, annotations::Grafana, conduct},
     scenario::{self, explain, plan::Plan},
 };
 
@@ -43,6 +43,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         tags: tags(&args.tag)?,
         roots,
         unsafe_limits: args.unsafe_limits,
+        listen: args.listen,
+        grafana: grafana(args)?,
     };
     let mut display = Display::new(args.quiet, args.verbose);
     let outcome = conduct(&plan, &options, &mut |update| display.show(&update))?;
@@ -109,6 +111,18 @@ fn dry_run(args: &RunArgs, plan: &Plan, roots: &Roots) -> Result<Exit, Failure> 
         return Ok(Exit::Done);
     }
     Err(Failure::new(Exit::Refused, anyhow!(found.refusals.join("\n"))))
+}
+
+/// The Grafana to tell of phases, with its token out of a file: a secret on a
+/// command line is seen by everybody.
+fn grafana(args: &RunArgs) -> Result<Option<Grafana>, Failure> {
+    let (Some(url), Some(path)) = (&args.grafana, &args.grafana_token_file) else {
+        return Ok(None);
+    };
+    let token = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the token file {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    Ok(Some(Grafana { url: url.clone(), token: token.trim().to_owned() }))
 }
 
 fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {

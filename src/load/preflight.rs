@@ -31,6 +31,8 @@ pub struct Preflight {
 /// Check a plan against this machine. With `unsafe_limits`, what would be
 /// refused is only noted.
 pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -> Preflight {
+    // What other nodes carry is theirs to check.
+    let plan = &carried_here(plan);
     let mut found = Preflight::default();
     let groups = Groups::of_self(roots);
     let usable = machine(roots, cores).cores;
@@ -53,6 +55,15 @@ pub fn check(plan: &Plan, roots: &Roots, cores: &[usize], unsafe_limits: bool) -
     found.refusals.extend(elsewhere);
     check_places(plan, &mut found);
     found
+}
+
+/// The plan without loads that have no workers here.
+fn carried_here(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    for phase in &mut plan.phases {
+        phase.loads.retain(|load| load.workers != Workers::Count(0));
+    }
+    plan
 }
 
 /// What this machine offers to a plan.

@@ -193,6 +193,11 @@ impl Spawner<'_> {
         let available = available();
         let mut slot = 0;
         for (load_index, load) in phase.loads.iter().enumerate() {
+            // It is for other nodes.
+            let workers = load.workers.resolve(self.job.cores);
+            if workers == 0 {
+                continue;
+            }
             // The preflight has seen that it can be made; where it cannot be
             // any more, the workers fail to enter it and say so.
             let group = load.cgroup.map(|limits| {
@@ -200,7 +205,6 @@ impl Spawner<'_> {
                 groups::make(&Roots::default(), limits, &groups::folder(load), &name)
                     .unwrap_or_default()
             });
-            let workers = load.workers.resolve(self.job.cores);
             let bytes = match &load.work {
                 Work::Memory(work) => explain::bytes(work.size, available) / u64::from(workers),
                 _ => 0,

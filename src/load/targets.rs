@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
-use crate::scenario::plan::{Plan, Target};
+use crate::scenario::plan::{Plan, Target, Workers};
 
 /// A plan whose targets carry the addresses that their hosts have now. The
 /// workers use these and look nothing up, so that nothing else is loaded than
@@ -14,6 +14,10 @@ pub fn resolve(plan: &Plan) -> Result<Plan, Vec<String>> {
     let mut resolved = plan.clone();
     let mut refusals = Vec::new();
     for load in resolved.phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+        // It is for other nodes.
+        if load.workers == Workers::Count(0) {
+            continue;
+        }
         let Some(target) = load.work.target_mut() else { continue };
         match (target.host.as_str(), target.port).to_socket_addrs() {
             Ok(addresses) => target.addresses = addresses.collect(),

@@ -179,6 +179,7 @@ pub static SIGNALS: &[SignalRow] = &[
 
     row("disk_busy", "disk", Utilization, Ratio, Rate(metric("node_disk_io_time_seconds_total"), DISK), "share of time with at least one request in flight"),
     row("disk_queue", "disk", Saturation, Tasks, Rate(metric("node_disk_io_time_weighted_seconds_total"), DISK), "mean number of requests in flight"),
+    row("disk_queue_while_busy", "disk", Saturation, Tasks, Div(&Rate(metric("node_disk_io_time_weighted_seconds_total"), DISK), &Rate(metric("node_disk_io_time_seconds_total"), DISK)), "mean number of requests in flight, of the time in which there was one"),
     row("disk_await", "disk", Saturation, Seconds, Div(&Add(&Rate(metric("node_disk_read_time_seconds_total"), DISK), &Rate(metric("node_disk_write_time_seconds_total"), DISK)), &Add(&Rate(metric("node_disk_reads_completed_total"), DISK), &Rate(metric("node_disk_writes_completed_total"), DISK))), "mean time from request to completion"),
     row("disk_operations", "disk", Utilization, PerSecond, Add(&Rate(metric("node_disk_reads_completed_total"), DISK), &Rate(metric("node_disk_writes_completed_total"), DISK)), "reads and writes completed"),
     row("disk_read_bytes", "disk", Utilization, BytesPerSecond, Rate(metric("node_disk_read_bytes_total"), DISK), "bytes read"),

@@ -173,6 +173,9 @@ pub struct NodeRecord {
     pub source: SourceKind,
     /// Whether our load runs here.
     pub loaded: bool,
+    /// Whether an agent of ours works there, and sends its sampler's readings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent: bool,
     /// Nominal distance of samples in seconds.
     pub interval_s: f64,
     /// Seconds that a rate averages over.
@@ -232,7 +235,10 @@ pub struct WorkerInterval {
     pub seconds: f64,
     /// Index into the manifest's phases.
     pub phase: usize,
-    /// Worker number, from 0, unique within the phase.
+    /// The node it works on; empty for the machine that runs the run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
+    /// Worker number, from 0, unique within the phase and node.
     pub worker: u32,
     /// Which `[[phase.load]]` of the phase it belongs to, from 0.
     pub load: usize,
@@ -288,6 +294,9 @@ pub struct Event {
     /// Index into the manifest's phases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<usize>,
+    /// The node it happened on; empty for the machine that runs the run.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
     /// Number of the worker that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,

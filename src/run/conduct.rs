@@ -1,13 +1,20 @@
 //! Prepares a run: checks, nodes, folder, and everything the conductor needs.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+};
 
 use nix::sys::signal::Signal;
 
 use super::{
+    annotations::{Annotations, Grafana},
     conductor::Conductor,
+    crew::{self, Crew},
     exits::Exits,
     guards::Guards,
+    listen::Listen,
     live::{Newest, Update},
     nodes::{self, Nodes},
     sampling::{self, Sampling},
@@ -15,7 +22,12 @@ use super::{
     signals,
 };
 use crate::{
-    host::{Roots, cgroup::Groups, clock::Clock, memory::Memory},
+    fleet::{
+        remote::Task,
+        transport::Transport,
+        wire::{SCHEMA, ToAgent},
+    },
+    host::{Roots, cgroup::Groups, clock::Clock, facts, memory::Memory},
     load::{
         Loader, groups, loader,
         preflight::{self, Preflight},
@@ -25,7 +37,10 @@ use crate::{
         run::{Manifest, RUN_SCHEMA, State},
         time::Timestamp,
     },
-    scenario::{explain, plan::Plan},
+    scenario::{
+        explain,
+        plan::{Plan, Way},
+    },
     store::{self, folder::RunFolder, journal::Journal, names},
     telemetry::proc::Sampler,
 };
@@ -47,6 +62,10 @@ pub struct Options {
     pub roots: Roots,
     /// Start although a safety limit would be crossed.
     pub unsafe_limits: bool,
+    /// Where the run's own series can be scraped.
+    pub listen: Option<SocketAddr>,
+    /// The Grafana that is told of phases.
+    pub grafana: Option<Grafana>,
 }
 
 /// How a run ended.
@@ -87,6 +106,11 @@ pub fn conduct(
     options: &Options,
     show: &mut dyn FnMut(Update),
 ) -> Result<Outcome, Error> {
+    let whole = plan;
+    let hostname = facts::read(&options.roots).hostname;
+    let here = nodes::carried_here(whole, &hostname);
+    // What this machine carries; other nodes get the scenario as it is.
+    let plan = &here.map_or_else(|| whole.without_load(), |name| whole.on_node(&name));
     let cores = crate::host::allowed_cores();
     let found = preflight::check(plan, &options.roots, &cores, options.unsafe_limits);
     if !found.refusals.is_empty() {
@@ -97,29 +121,49 @@ pub fn conduct(
     let reserve = reserve(options);
     // Before anything makes a thread: see `Loader::new`.
     let loader = Loader::new(plan, machine.cores, reserve)?;
+    let listen = options.listen.map(listen).transpose()?;
     sampling::prefer();
     let ending = signals::listen();
     // The run must survive what it does to the machine; the workers go first.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
     show(Update::Line(explain::worst_case_line(plan, machine)));
-    let nodes = nodes::resolve(plan, &options.roots)?;
+    let mut nodes = nodes::resolve(whole, &options.roots)?;
+    let clock = Clock::start();
+    let max_errors = whole.fleet.max_errors.unwrap_or(0);
+    let (crew, missing) = crew::muster(
+        loader,
+        &tasks(whole, options),
+        clock,
+        (whole.fleet.max_concurrency, max_errors),
+    )
+    .map_err(Error::Refused)?;
+    introduce(&crew, missing, &mut nodes);
     let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
     folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
-    let clock = Clock::start();
     let manifest = manifest(plan, options, &folder, &nodes, &found, clock.now());
     folder.write_manifest(&manifest)?;
     for note in &manifest.notes {
         show(Update::Warning(note.clone()));
     }
+    let listen = listen.map(|mut listen| {
+        let loaded = manifest.nodes.iter().find(|node| node.loaded).or(manifest.nodes.first());
+        let node = loaded.map(|node| node.name.clone()).unwrap_or_default();
+        listen.of(&manifest.id, &manifest.scenario, &node);
+        listen
+    });
+    let annotations =
+        options.grafana.clone().map(|grafana| Annotations::start(grafana, &manifest.id));
     let sampler =
         Sampler::new(options.roots.clone(), clock).watching(groups::watched(plan, &options.roots));
     let sampling = Sampling::start(sampler, plan.telemetry.interval);
     let scraping = nodes.source.map(|source| Scraping::start(source, manifest.start, clock));
     let mut conductor = Conductor {
         plan,
+        whole,
         machine,
         clock,
-        loader,
+        crew,
+        most_lost: whole.fleet.max_errors,
         journal: Journal::create(&folder)?,
         folder,
         manifest,
@@ -130,12 +174,63 @@ pub fn conduct(
         guards: Guards::new(&plan.aborts),
         exits: Exits::new(options.roots.clone()),
         newest: Newest::default(),
+        others: BTreeMap::new(),
+        columns: BTreeMap::new(),
         achieved: String::new(),
         load_readings: Vec::new(),
+        listen,
+        annotations,
         show,
     };
     let stop = conductor.phases();
     Ok(conductor.finish(stop))
+}
+
+/// What each node that is loaded from here is told.
+fn tasks(plan: &Plan, options: &Options) -> Vec<Task> {
+    let far = plan.nodes.iter().filter_map(|node| Some((node, node.way.as_ref()?)));
+    far.enumerate()
+        .map(|(index, (node, way))| Task {
+            index,
+            node: node.name.clone(),
+            transport: match way {
+                Way::Ssh(target) => Transport::Ssh { target: target.clone() },
+                Way::Command(prefix) => Transport::Command { prefix: prefix.clone() },
+            },
+            plan: ToAgent::Plan {
+                schema: SCHEMA,
+                node: node.name.clone(),
+                scenario: options.scenario_text.clone(),
+                overrides: options.overrides.clone(),
+                unsafe_limits: options.unsafe_limits,
+            },
+        })
+        .collect()
+}
+
+/// What nodes said of themselves, into their records.
+fn introduce(crew: &Crew, missing: Vec<(String, String)>, nodes: &mut Nodes) {
+    for remote in &crew.remotes {
+        if let Some(record) = nodes.records.iter_mut().find(|record| record.name == remote.name) {
+            record.host = remote.host.clone();
+        }
+        nodes.notes.extend(remote.notes.iter().map(|note| format!("{}: {note}", remote.name)));
+    }
+    for (node, why) in missing {
+        if let Some(record) = nodes.records.iter_mut().find(|record| record.name == node) {
+            record.loaded = false;
+        }
+        nodes.notes.push(format!("{node} took no part: {why}"));
+    }
+}
+
+/// Where the run's own series can be scraped.
+fn listen(address: SocketAddr) -> Result<Listen, Error> {
+    TcpListener::bind(address).and_then(Listen::start).map_err(|error| {
+        Error::Refused(vec![format!(
+            "--listen {address}: {error}; is another run there? Give another port"
+        )])
+    })
 }
 
 /// Bytes of the host's memory that workers must leave.

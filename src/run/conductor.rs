@@ -1,26 +1,36 @@
 //! Takes a plan through its phases on a monotonic clock, and writes down what
 //! happened as it happens.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crossbeam::channel::{Receiver, never, select, tick};
 use nix::sys::signal::Signal;
 
 use super::{
+    annotations::Annotations,
     conduct::Outcome,
+    crew::Crew,
     exits::Exits,
     guards::{Guards, Reading},
+    listen::Listen,
     live::{Live, Newest, Update},
     progress,
     sampling::Sampling,
     scraping::{News, Scraping},
 };
 use crate::{
+    fleet::{
+        remote::Heard,
+        wire::{FromAgent, SILENCE_S},
+    },
     host::clock::Clock,
-    load::{Exit, Loader},
+    load::Exit,
     model::{
         run::{Event, Manifest, PhaseRecord, State},
-        series::Snapshot,
+        series::{Key, Snapshot},
         time::Timestamp,
     },
     scenario::{
@@ -69,10 +79,15 @@ struct Time<'a> {
 }
 
 pub(super) struct Conductor<'a> {
+    /// What this machine carries.
     pub(super) plan: &'a Plan,
+    /// What all nodes carry.
+    pub(super) whole: &'a Plan,
     pub(super) machine: Machine,
     pub(super) clock: Clock,
-    pub(super) loader: Loader,
+    pub(super) crew: Crew,
+    /// Nodes that may be lost; `None` for all but one.
+    pub(super) most_lost: Option<usize>,
     pub(super) journal: Journal,
     pub(super) folder: RunFolder,
     pub(super) manifest: Manifest,
@@ -83,8 +98,14 @@ pub(super) struct Conductor<'a> {
     pub(super) guards: Guards,
     pub(super) exits: Exits,
     pub(super) newest: Newest,
+    /// The same, of other nodes.
+    pub(super) others: BTreeMap<usize, Newest>,
+    /// Names of the values that other nodes send.
+    pub(super) columns: BTreeMap<usize, Vec<Option<Key>>>,
     pub(super) achieved: String,
     pub(super) load_readings: Vec<Reading>,
+    pub(super) listen: Option<Listen>,
+    pub(super) annotations: Option<Annotations>,
     pub(super) show: &'a mut dyn FnMut(Update),
 }
 
@@ -102,7 +123,7 @@ impl Conductor<'_> {
 
     fn phase(&mut self, index: usize, phase: &PhasePlan) -> Stop {
         let begun = Instant::now();
-        if let Err(error) = self.loader.fork(index) {
+        if let Err(error) = self.crew.fork(index) {
             return Stop::Failure(error.to_string());
         }
         self.manifest.phases.push(PhaseRecord {
@@ -113,18 +134,21 @@ impl Conductor<'_> {
             steady: None,
             end: None,
             planned_s: phase.duration.as_secs_f64(),
-            loads: phase.loads.iter().map(|load| explain::load(load, Some(self.machine))).collect(),
+            loads: self.loads_in_words(index),
         });
         let label = self.manifest.phases.last().map(PhaseRecord::label).unwrap_or_default();
         self.event("phase", format!("phase {label} begins"), Some(index));
+        if let Some(annotations) = &self.annotations {
+            annotations.phase_begins(&label, self.clock.at(begun));
+        }
         let setup = Time { index, label: &label, begun, ends: begun + SETUP_PATIENCE };
         let stop = match self.hold(phase, setup, Until::Ready) {
-            Stop::Planned if self.loader.is_ready() => {
-                for (worker, errno) in self.loader.refused().to_vec() {
+            Stop::Planned if self.crew.is_ready() => {
+                for (worker, errno) in self.crew.loader.refused().to_vec() {
                     let text = format!("worker {worker} could not be started: {errno}");
                     self.warn_of(Some(worker), text, index);
                 }
-                self.loader.release();
+                self.crew.release(self.clock);
                 let released = Instant::now();
                 if let Some(record) = self.manifest.phases.last_mut() {
                     record.steady = Some(self.clock.at(released));
@@ -142,7 +166,12 @@ impl Conductor<'_> {
         // The last counts, before the workers go.
         let stopped = Instant::now();
         let end = self.clock.at(stopped);
-        match self.loader.stop() {
+        let (stuck, last) = self.crew.stop();
+        for (node, heard) in last {
+            self.hear(node, heard, index);
+        }
+        self.tell_spread(&label, index);
+        match stuck {
             Ok(0) => (),
             Ok(stuck) => {
                 let text = format!(
@@ -159,11 +188,24 @@ impl Conductor<'_> {
         stop
     }
 
+    /// The loads of a phase. `per-core` is a number only where it is one machine's.
+    fn loads_in_words(&self, index: usize) -> Vec<String> {
+        let machine = self.crew.remotes.is_empty().then_some(self.machine);
+        let loads = self.whole.phases.get(index).map_or(&[] as &[_], |phase| &phase.loads);
+        loads.iter().map(|load| explain::load(load, machine)).collect()
+    }
+
     fn close_phase(&mut self, end: Timestamp, label: &str, index: usize) {
         if let Some(record) = self.manifest.phases.last_mut() {
             record.end = Some(end);
         }
         self.event("phase", format!("phase {label} ends"), Some(index));
+        if let Some(annotations) = &self.annotations {
+            annotations.phase_ends(end);
+        }
+        if let Some(listen) = &mut self.listen {
+            listen.phase_ends();
+        }
         self.save();
     }
 
@@ -180,13 +222,14 @@ impl Conductor<'_> {
         let mut shown = time.begun;
         loop {
             let left = time.ends.saturating_duration_since(Instant::now());
-            let over = left.is_zero() || (until == Until::Ready && self.loader.is_ready());
+            let over = left.is_zero() || (until == Until::Ready && self.crew.is_ready());
             if over {
                 self.count(time, phase, until, &mut counted);
                 return Stop::Planned;
             }
             let snapshots = self.snapshots.clone();
             let ending = self.ending.clone();
+            let heard = self.crew.heard();
             let news = self.scraping.as_ref().map_or_else(never, |scraping| scraping.news.clone());
             select! {
                 recv(ending) -> signal => {
@@ -212,10 +255,19 @@ impl Conductor<'_> {
                         self.take_news(news);
                     }
                 }
+                recv(heard) -> heard => {
+                    if let Ok((node, heard)) = heard {
+                        self.hear(node, heard, index);
+                    }
+                }
                 recv(ticks) -> _ => (),
                 default(left) => (),
             }
-            match self.loader.exits() {
+            if let Some(stop) = self.see_to_nodes(index) {
+                self.count(time, phase, until, &mut counted);
+                return stop;
+            }
+            match self.crew.exits() {
                 Ok(exits) => self.worker_exits(&exits, index),
                 Err(error) => {
                     self.count(time, phase, until, &mut counted);
@@ -249,20 +301,119 @@ impl Conductor<'_> {
             return;
         }
         *counted = now;
-        let done = self.loader.progress();
+        let done = self.crew.progress();
         let t = self.clock.at(now);
         for interval in
             progress::intervals(&done, &phase.loads, (time.index, until == Until::Ready), t, took)
         {
             self.journal.worker(&interval);
         }
+        if let Some(listen) = &mut self.listen {
+            listen.add(time.label, &phase.loads, &done);
+        }
         self.load_readings = progress::readings(&done, took);
         self.achieved = progress::in_words(&done, &phase.loads, took);
+    }
+
+    /// Take in what another node says.
+    fn hear(&mut self, node: usize, heard: Heard, phase: usize) {
+        let clock = self.clock;
+        let Some(remote) = self.crew.remote(node) else { return };
+        let name = remote.name.clone();
+        let (message, heard) = match heard {
+            Heard::Message(message, heard) => (*message, heard),
+            Heard::Gone(why) => return self.lose(node, &why, phase),
+        };
+        remote.note(&message, heard, clock.at(heard));
+        match message {
+            FromAgent::Released { t } => {
+                let t = remote.ours(t);
+                self.crew.note_begin(t);
+            }
+            FromAgent::Sample { t, columns, v } => {
+                let (t, is_timed) = (remote.ours(t), remote.is_timed());
+                if let Some(columns) = columns {
+                    let keys = columns.iter().map(|column| Key::parse(column)).collect();
+                    self.columns.insert(node, keys);
+                }
+                // Taken before the run began, at a time that nobody knows.
+                if !is_timed {
+                    return;
+                }
+                let keys = self.columns.get(&node).map_or(&[] as &[_], Vec::as_slice);
+                let values =
+                    keys.iter().zip(v).filter_map(|(key, v)| Some((key.clone()?, v?))).collect();
+                let snapshot = Snapshot { t, values };
+                self.journal.sample_of(&name, &snapshot);
+                self.others.entry(node).or_default().push(snapshot);
+            }
+            FromAgent::Worker(mut interval) => {
+                interval.t = remote.ours(interval.t);
+                interval.node = name;
+                self.journal.worker(&interval);
+            }
+            FromAgent::Event(mut event) => {
+                event.t = remote.ours(event.t);
+                (self.show)(Update::Warning(format!("{name}: {}", event.text)));
+                event.node = name;
+                self.journal.event(&event);
+            }
+            FromAgent::Stopped { stuck } if stuck > 0 => {
+                let text = format!(
+                    "{name}: {stuck} workers were killed but are stuck in the kernel (a hanging disk?)"
+                );
+                self.warn_of(None, text, phase);
+            }
+            FromAgent::Failed { why } => self.lose(node, &why, phase),
+            FromAgent::Refused { reasons } => self.lose(node, &reasons.join("; "), phase),
+            FromAgent::Hello { .. }
+            | FromAgent::Ready
+            | FromAgent::Stopped { .. }
+            | FromAgent::Beat { .. } => (),
+        }
+    }
+
+    /// Go on without a node.
+    fn lose(&mut self, node: usize, why: &str, phase: usize) {
+        let Some(remote) = self.crew.remote(node).filter(|remote| remote.is_here()) else { return };
+        remote.lose(why);
+        let text = format!(
+            "{} is lost: {why}; its load stops within {SILENCE_S} s by itself, and the run goes on without it",
+            remote.name
+        );
+        self.manifest.notes.push(text.clone());
+        self.warn("node", text, Some(phase));
+    }
+
+    /// Give up nodes that are silent; why the run cannot go on, if too few are
+    /// left.
+    fn see_to_nodes(&mut self, phase: usize) -> Option<Stop> {
+        for node in self.crew.silent() {
+            self.lose(node, &format!("it has been silent for {SILENCE_S} s"), phase);
+        }
+        let (all, here) = self.crew.nodes();
+        let lost = all - here;
+        let most = self.most_lost.unwrap_or(all.saturating_sub(1));
+        (lost > most).then(|| {
+            Stop::Failure(format!("{lost} of {all} nodes are lost, and {most} may be (max_errors)"))
+        })
+    }
+
+    /// Tell how far apart the nodes began.
+    fn tell_spread(&mut self, label: &str, index: usize) {
+        let has_load = self.whole.phases.get(index).is_some_and(|phase| !phase.loads.is_empty());
+        if let (true, Some((seconds, nodes))) = (has_load, self.crew.spread()) {
+            let text =
+                format!("phase {label} began on {nodes} nodes within {:.0} ms", seconds * 1000.0);
+            self.manifest.notes.push(text.clone());
+            self.event("phase", text, Some(index));
+        }
     }
 
     fn check_guards(&mut self) -> Option<String> {
         let now = self.newest.t()?;
         let mut readings = self.newest.readings().to_vec();
+        readings.extend(self.others.values().flat_map(Newest::readings).cloned());
         readings.extend(self.load_readings.iter().cloned());
         self.guards.check(now, &readings)
     }
@@ -301,7 +452,7 @@ impl Conductor<'_> {
         };
         let later: Duration =
             self.plan.phases.iter().skip(time.index + 1).map(|phase| phase.duration).sum();
-        let (all, alive) = self.loader.count();
+        let (all, alive) = self.crew.loader.count();
         let setting_up = if until == Until::Ready { " (setting up)" } else { "" };
         let live = Live {
             run: self.manifest.id.clone(),
@@ -342,7 +493,14 @@ impl Conductor<'_> {
             self.sample(snapshot);
         }
         drop(self.sampling.take());
+        self.last_readings();
         self.late_scrapes(end);
+        if let Some(annotations) = self.annotations.take() {
+            for error in annotations.finish() {
+                self.manifest.notes.push(error.clone());
+                self.warn("telemetry", error, None);
+            }
+        }
         let drift = self.clock.drift_s();
         if drift.abs() > 0.5 {
             self.manifest.notes.push(format!(
@@ -351,8 +509,8 @@ impl Conductor<'_> {
         }
         self.manifest.state = state;
         self.manifest.stopped = reason;
-        let Self { journal, folder, manifest, loader, show, .. } = self;
-        drop(loader);
+        let Self { journal, folder, manifest, crew, show, .. } = self;
+        drop(crew);
         // What was measured is reported on, even when the disk is full.
         if let Err(error) = journal.close() {
             show(Update::Warning(format!("the journal is not whole: {error}")));
@@ -361,6 +519,16 @@ impl Conductor<'_> {
             show(Update::Warning(format!("{error}: {}", source(&error))));
         }
         Outcome { folder, state, signal }
+    }
+
+    /// The same, of other nodes.
+    fn last_readings(&mut self) {
+        let deadline = Instant::now() + self.plan.telemetry.interval + SHOW_EVERY;
+        let phase = self.manifest.phases.len().saturating_sub(1);
+        while self.crew.nodes().1 > 0 {
+            let Ok((node, heard)) = self.crew.heard().recv_deadline(deadline) else { return };
+            self.hear(node, heard, phase);
+        }
     }
 
     /// Wait for what Prometheus still has to tell. A signal ends the waiting.
@@ -401,13 +569,21 @@ impl Conductor<'_> {
             kind: "worker".to_owned(),
             text,
             phase: Some(phase),
+            node: String::new(),
             worker,
         };
         self.journal.event(&event);
     }
 
     fn event(&self, kind: &str, text: String, phase: Option<usize>) {
-        let event = Event { t: self.clock.now(), kind: kind.to_owned(), text, phase, worker: None };
+        let event = Event {
+            t: self.clock.now(),
+            kind: kind.to_owned(),
+            text,
+            phase,
+            node: String::new(),
+            worker: None,
+        };
         self.journal.event(&event);
     }
 

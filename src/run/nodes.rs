@@ -78,6 +78,23 @@ fn is_loaded(plan: &Plan) -> bool {
     plan.phases.iter().any(|phase| !phase.loads.is_empty())
 }
 
+/// What the plan calls this machine, if this machine carries load: the only one
+/// does, and among nodes that are loaded from here the one that is named.
+pub(super) fn carried_here(plan: &Plan, hostname: &str) -> Option<String> {
+    let is_this = |name: &str| name == "local" || name == hostname;
+    let named = plan.nodes.iter().find(|node| node.way.is_none() && is_this(&node.name));
+    match named {
+        Some(node) => Some(node.name.clone()),
+        None if plan.nodes.iter().any(|node| node.way.is_some()) => None,
+        None => Some("local".to_owned()),
+    }
+}
+
+/// Whether the plan says how a node is loaded from here.
+fn has_way(plan: &Plan, name: &str) -> bool {
+    plan.nodes.iter().any(|node| node.name == name && node.way.is_some())
+}
+
 fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
     let names: Vec<String> = if plan.nodes.is_empty() {
         vec!["local".to_owned()]
@@ -87,7 +104,8 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
     let interval_s = plan.telemetry.interval.as_secs_f64();
     let mut records = Vec::new();
     for name in names {
-        if name != "local" && name != host.hostname && !plan.nodes.is_empty() {
+        let agent = has_way(plan, &name);
+        if !agent && name != "local" && name != host.hostname && !plan.nodes.is_empty() {
             return Err(Error::OutOfSight { name, hostname: host.hostname });
         }
         records.push(NodeRecord {
@@ -95,6 +113,7 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
             instance: None,
             source: SourceKind::Embedded,
             loaded: is_loaded(plan),
+            agent,
             interval_s,
             window_s: interval_s,
             host: host.clone(),
@@ -130,7 +149,8 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
             chosen.push((node.name.clone(), candidate, local));
         }
     }
-    if is_loaded(plan) && !chosen.iter().any(|(_, _, local)| *local) {
+    let far = plan.nodes.iter().any(|node| node.way.is_some());
+    if is_loaded(plan) && !far && !chosen.iter().any(|(_, _, local)| *local) {
         return Err(Error::NoneLocal { hostname: host.hostname });
     }
     let instances: Vec<String> =
@@ -149,7 +169,9 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
         .map(|(name, candidate, local)| {
             let far = seen_from_afar(candidate, &source);
             let host = if local { host.clone() } else { far.host };
-            NodeRecord { name, loaded: local && is_loaded(plan), host, ..far }
+            let agent = has_way(plan, &name);
+            let carries = agent || (local && carried_here(plan, &host.hostname).is_some());
+            NodeRecord { name, loaded: carries && is_loaded(plan), agent, host, ..far }
         })
         .collect();
     let telemetry = vec![format!("Prometheus at {}", source.base())];
@@ -239,6 +261,7 @@ fn seen_from_afar(candidate: Candidate, source: &Source) -> NodeRecord {
         instance: Some(candidate.instance),
         source: SourceKind::Prometheus,
         loaded: false,
+        agent: false,
         interval_s: source.interval_s,
         window_s: source.window_s,
         host: HostFacts {

@@ -90,6 +90,7 @@ pub(super) fn intervals(
                 t,
                 seconds,
                 phase,
+                node: String::new(),
                 worker: one.worker,
                 load: one.load,
                 setup,

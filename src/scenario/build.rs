@@ -3,6 +3,7 @@
 
 mod loads;
 mod probes;
+pub(super) mod setup;
 
 use std::{collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
 
@@ -11,7 +12,7 @@ use loads::{at_level, load_plan};
 use super::{
     check::number,
     diagnostic::Diagnostic,
-    plan::{Abort, LoadPlan, NodePlan, PhasePlan, Plan, Telemetry},
+    plan::{Abort, FleetPlan, LoadPlan, NodePlan, PhasePlan, Plan, Telemetry, Way},
     tree::{Node, Table, Value},
 };
 use crate::model::{
@@ -47,7 +48,8 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
         let hold = table.duration("confirm_hold").unwrap_or(Duration::from_secs(8));
         phases = probes::inserted(phases, hold);
     }
-    let nodes: Vec<NodePlan> = table.tables("node").filter_map(node_plan).collect();
+    let nodes: Vec<NodePlan> =
+        table.tables("node").filter_map(|node| node_plan(node, diagnostics)).collect();
     repeated_nodes(table, diagnostics);
     Some(Plan {
         name: table.text("name")?,
@@ -64,6 +66,7 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
             .collect(),
         allow_targets: table.texts("allow_targets"),
         max_duration: table.duration("max_duration").unwrap_or(Duration::from_secs(24 * 60 * 60)),
+        fleet: fleet_plan(table.get("fleet").and_then(Node::table)),
         aborts: table.tables("abort").filter_map(|node| abort(node, diagnostics)).collect(),
     })
 }
@@ -132,9 +135,38 @@ fn parameters(
     parameters
 }
 
-fn node_plan(node: &Node) -> Option<NodePlan> {
+fn node_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<NodePlan> {
     let table = node.table()?;
-    Some(NodePlan { name: table.text("name")?, instance: table.text("instance") })
+    let command = table.texts("command");
+    if let (Some(ssh), false) = (table.get("ssh"), command.is_empty()) {
+        diagnostics.push(
+            Diagnostic::new(ssh.span.clone(), "`ssh` and `command` cannot both be used")
+                .hint("keep one way to the node"),
+        );
+    }
+    if let (Some(given), true) = (table.get("command"), command.is_empty()) {
+        diagnostics.push(
+            Diagnostic::new(given.span.clone(), "`command` is empty")
+                .allowed("a program and its arguments"),
+        );
+    }
+    let way = match table.text("ssh") {
+        Some(target) => Some(Way::Ssh(target)),
+        None if !command.is_empty() => Some(Way::Command(command)),
+        None => None,
+    };
+    Some(NodePlan { name: table.text("name")?, instance: table.text("instance"), way })
+}
+
+fn fleet_plan(table: Option<&Table>) -> FleetPlan {
+    let number = |key: &str| {
+        let count = table.and_then(|table| table.count(key))?;
+        usize::try_from(count).ok()
+    };
+    FleetPlan {
+        max_concurrency: number("max_concurrency").unwrap_or(32),
+        max_errors: number("max_errors"),
+    }
 }
 
 fn phase(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<PhasePlan>> {

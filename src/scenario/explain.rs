@@ -57,6 +57,9 @@ pub fn worst_case(plan: &Plan, machine: Machine) -> WorstCase {
         let mut sum = WorstCase::default();
         for load in &phase.loads {
             let workers = load.workers.resolve(machine.cores);
+            if workers == 0 {
+                continue;
+            }
             sum.workers += workers;
             match &load.work {
                 Work::Cpu { load, method, .. } => {

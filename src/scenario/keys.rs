@@ -2,8 +2,10 @@
 //! the JSON Schema and the manual are printed from it.
 
 mod loads;
+mod stack;
 
 pub use loads::{LOAD_COMMON, LOADS, LoadKind, load_kind};
+pub use stack::STACK;
 
 /// What a key's value may be.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +108,7 @@ pub static SCENARIO: &[Key] = &[
     ),
     may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
     may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),
+    may("fleet", Kind::Table(FLEET), "How the nodes with `ssh` or `command` are worked on."),
     must("phase", Kind::Tables(PHASE), "What happens, in order."),
     may(
         "threshold",
@@ -157,6 +160,29 @@ static TELEMETRY: &[Key] = &[
 static NODE: &[Key] = &[
     must("name", Kind::Name, "The node's name in the report."),
     may("instance", Kind::Text, "Its `instance` label in Prometheus."),
+    may(
+        "ssh",
+        Kind::Text,
+        "How ssh reaches it, such as ubuntu@10.0.0.12 or a name of its configuration: the load runs there. Without it the node is only watched, unless it is this machine.",
+    ),
+    may(
+        "command",
+        Kind::Texts,
+        "In place of `ssh`: a command that runs what follows it on the node, such as [\"kubectl\", \"exec\", \"-i\", \"pod\", \"--\"].",
+    ),
+];
+
+static FLEET: &[Key] = &[
+    may(
+        "max_concurrency",
+        Kind::Integer(1, 1000),
+        "Nodes that are brought in at once. Default 32.",
+    ),
+    may(
+        "max_errors",
+        Kind::Integer(0, 10_000),
+        "Nodes that may be missing or get lost; with one more, the run stops. Default 0 before the start, and all but one after it.",
+    ),
 ];
 
 static PHASE: &[Key] = &[

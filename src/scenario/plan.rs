@@ -32,9 +32,48 @@ pub struct Plan {
     pub allow_targets: Vec<String>,
     /// What all phases together may take at most.
     pub max_duration: Duration,
+    /// How nodes are worked on together.
+    pub fleet: FleetPlan,
+}
+
+/// How nodes are worked on together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetPlan {
+    /// Nodes that are brought in at once.
+    pub max_concurrency: usize,
+    /// Nodes that may be missing or lost; with one more, the run stops. `None`:
+    /// none before the start, and all but one after it.
+    pub max_errors: Option<usize>,
 }
 
 impl Plan {
+    /// The same, as one node carries it out: loads of other nodes have no
+    /// workers, and keep their place.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Self {
+        let mut plan = self.clone();
+        for load in plan.phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+            let elsewhere = load.nodes.as_deref().is_some_and(|pattern| {
+                regex_lite::Regex::new(&format!("^(?:{pattern})$"))
+                    .is_ok_and(|pattern| !pattern.is_match(node))
+            });
+            if elsewhere {
+                load.workers = Workers::Count(0);
+            }
+        }
+        plan
+    }
+
+    /// The same, for a machine that carries nothing.
+    #[must_use]
+    pub fn without_load(&self) -> Self {
+        let mut plan = self.clone();
+        for load in plan.phases.iter_mut().flat_map(|phase| &mut phase.loads) {
+            load.workers = Workers::Count(0);
+        }
+        plan
+    }
+
     /// Length of all phases together.
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
@@ -96,6 +135,17 @@ pub struct NodePlan {
     pub name: String,
     /// Its `instance` label in Prometheus.
     pub instance: Option<String>,
+    /// How it is loaded; `None`: it is this machine, or only watched.
+    pub way: Option<Way>,
+}
+
+/// How a command is run on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// `user@host`, as ssh takes it.
+    Ssh(String),
+    /// A command that runs what follows it there.
+    Command(Vec<String>),
 }
 
 /// One phase, or one level of a ramp.
@@ -116,6 +166,8 @@ pub struct PhasePlan {
 /// One `[[phase.load]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadPlan {
+    /// The nodes that carry it: a pattern over whole names; `None` for all.
+    pub nodes: Option<String>,
     /// How many worker processes.
     pub workers: Workers,
     /// Cores to pin them to in turn; empty for none.

@@ -3,8 +3,10 @@
 //! second, so that a stuck disk delays the flush and never the next line.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::Write as _,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -30,6 +32,8 @@ enum Entry {
     Signals(Vec<u8>),
     Workers(Vec<u8>),
     Events(Vec<u8>),
+    /// Rows of another node's sampler.
+    Others(String, Vec<u8>),
 }
 
 /// A Prometheus answer, as one line of `signals.jsonl`.
@@ -49,8 +53,8 @@ pub struct Journal {
     syncer: Option<JoinHandle<()>>,
     done: Arc<AtomicBool>,
     wake: Sender<()>,
-    /// The columns that the last row had.
-    columns: Vec<String>,
+    /// The columns that the last row of each node had; our own have no name.
+    columns: BTreeMap<String, Vec<String>>,
     failure: Arc<Mutex<Option<std::io::Error>>>,
     /// Held while the run goes on; gone with the process, however it goes.
     _lock: Flock<File>,
@@ -103,9 +107,14 @@ impl Journal {
         let (wake, woken) = bounded(1);
         let writer = {
             let failure = Arc::clone(&failure);
+            let mut others = Others { folder: folder.path().to_owned(), files: BTreeMap::new() };
             thread::spawn(move || {
                 for entry in receiver {
-                    if let Err(error) = append(&files, &entry)
+                    let appended = match &entry {
+                        Entry::Others(node, bytes) => others.append(node, bytes),
+                        _ => append(&files, &entry),
+                    };
+                    if let Err(error) = appended
                         && let Ok(mut first) = failure.lock()
                     {
                         first.get_or_insert(error);
@@ -136,7 +145,7 @@ impl Journal {
             syncer: Some(syncer),
             done,
             wake,
-            columns: Vec::new(),
+            columns: BTreeMap::new(),
             failure,
             _lock: lock,
         })
@@ -145,16 +154,27 @@ impl Journal {
     /// Append a snapshot: a row, and a line of column names where they differ
     /// from the row before.
     pub fn sample(&mut self, snapshot: &Snapshot) {
+        let bytes = self.rows("", snapshot);
+        self.send(Entry::Samples(bytes));
+    }
+
+    /// The same, of another node.
+    pub fn sample_of(&mut self, node: &str, snapshot: &Snapshot) {
+        let bytes = self.rows(node, snapshot);
+        self.send(Entry::Others(node.to_owned(), bytes));
+    }
+
+    fn rows(&mut self, node: &str, snapshot: &Snapshot) -> Vec<u8> {
         let columns: Vec<String> = snapshot.values.iter().map(|(key, _)| key.to_string()).collect();
         let mut bytes = Vec::new();
-        if columns != self.columns {
+        if self.columns.get(node) != Some(&columns) {
             push_line(&mut bytes, &Columns { columns: &columns });
-            self.columns = columns;
+            self.columns.insert(node.to_owned(), columns);
         }
         // NaN becomes null in JSON and is read as absent.
         let v: Vec<f64> = snapshot.values.iter().map(|(_, v)| *v).collect();
         push_line(&mut bytes, &Row { t: snapshot.t.0, v });
-        self.send(Entry::Samples(bytes));
+        bytes
     }
 
     /// Append what a Prometheus answered for one signal.
@@ -223,6 +243,31 @@ struct Row {
     v: Vec<f64>,
 }
 
+/// Files of other nodes' samples, made when there is something to keep.
+struct Others {
+    folder: PathBuf,
+    files: BTreeMap<String, File>,
+}
+
+impl Others {
+    fn append(&mut self, node: &str, bytes: &[u8]) -> std::io::Result<()> {
+        if !self.files.contains_key(node) {
+            let path = self.folder.join(names::samples_of(node));
+            let file = OpenOptions::new().create(true).append(true).open(path)?;
+            self.files.insert(node.to_owned(), file);
+        }
+        self.files.get_mut(node).map_or(Ok(()), |file| file.write_all(bytes))
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for file in self.files.values() {
+            let _ = file.sync_data();
+        }
+    }
+}
+
 fn append(files: &[File; 4], entry: &Entry) -> std::io::Result<()> {
     let [samples, signals, workers, events] = files;
     let (mut file, bytes) = match entry {
@@ -230,6 +275,8 @@ fn append(files: &[File; 4], entry: &Entry) -> std::io::Result<()> {
         Entry::Signals(bytes) => (signals, bytes),
         Entry::Workers(bytes) => (workers, bytes),
         Entry::Events(bytes) => (events, bytes),
+        // They have files of their own.
+        Entry::Others(..) => return Ok(()),
     };
     file.write_all(bytes)
 }

@@ -49,7 +49,7 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
     let plan = scenario::parse(names::SCENARIO, &text, &manifest.overrides)
         .map_err(|error| Error::Damaged { path: text_path, why: error.to_string() })?;
     let mut damaged = 0;
-    let raw = samples(path, &mut damaged);
+    let raw = samples(path, names::SAMPLES, &mut damaged);
     let mut far = by_instance(lines(&path.join(names::SIGNALS), &mut damaged));
     let workers = lines(&path.join(names::WORKERS), &mut damaged).collect();
     let events = lines(&path.join(names::EVENTS), &mut damaged).collect();
@@ -59,6 +59,10 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
         .map(|record| NodeData {
             record: record.clone(),
             signals: match record.source {
+                SourceKind::Embedded if record.agent => {
+                    let raw = samples(path, &names::samples_of(&record.name), &mut damaged);
+                    derived(&raw, record.interval_s)
+                }
                 SourceKind::Embedded => derived(&raw, record.interval_s),
                 SourceKind::Prometheus => {
                     let instance = record.instance.as_deref().unwrap_or_default();
@@ -101,7 +105,7 @@ fn recovered(run: &mut Run) {
 /// # Errors
 /// Never for a damaged journal: damaged lines are passed over.
 pub fn embedded_signals(folder: &RunFolder, interval_s: f64) -> SignalSet {
-    derived(&samples(folder.path(), &mut 0), interval_s)
+    derived(&samples(folder.path(), names::SAMPLES, &mut 0), interval_s)
 }
 
 fn derived(raw: &RawSet, interval_s: f64) -> SignalSet {
@@ -156,10 +160,10 @@ fn joined(earlier: &[Point], later: &[Point]) -> Vec<Point> {
     all.into_iter().map(|(t, v)| Point { t, v }).collect()
 }
 
-fn samples(folder: &Path, damaged: &mut usize) -> RawSet {
+fn samples(folder: &Path, name: &str, damaged: &mut usize) -> RawSet {
     let mut raw = RawSet::default();
     let mut keys: Vec<Option<Key>> = Vec::new();
-    for line in lines::<SampleLine>(&folder.join(names::SAMPLES), damaged) {
+    for line in lines::<SampleLine>(&folder.join(name), damaged) {
         match line {
             SampleLine::Columns { columns } => {
                 keys = columns.iter().map(|column| Key::parse(column)).collect();
@@ -233,12 +237,12 @@ mod tests {
         for cut in 0..=bytes.len() {
             fs::write(&path, &bytes[..cut]).unwrap();
             let mut damaged = 0;
-            let raw = samples(folder.path(), &mut damaged);
+            let raw = samples(folder.path(), names::SAMPLES, &mut damaged);
             assert_eq!(damaged, 0, "cut at {cut}");
             let times: Vec<i64> = raw.times.iter().map(|t| t.0).collect();
             assert_eq!(times, [1, 2, 3][..times.len()], "cut at {cut}");
         }
-        let raw = samples(folder.path(), &mut 0);
+        let raw = samples(folder.path(), names::SAMPLES, &mut 0);
         assert_eq!(raw.of("b").next().unwrap().1.len(), 1);
     }
 
@@ -252,6 +256,7 @@ mod tests {
             kind: "x".into(),
             text: "y".into(),
             phase: None,
+            node: String::new(),
             worker: None,
         });
         assert!(journal::is_running(&folder));

@@ -30,6 +30,16 @@ pub(super) static RESOURCE: Resource = Resource {
             "six requests in flight, however fast each is: from there on more of them gain a fast device little (measured: a virtual disk read 512 KiB blocks with 7.5 in flight, each in under a millisecond)",
         ),
         saturation(
+            "disk_queue_while_busy",
+            1.4,
+            Counts::Near,
+            "a slow disk (each request takes over five milliseconds) that hardly rests, a second request in two of five moments, and tasks that wait half the time: writers that flush wait for one another in the file system, too (measured: three of them on 40 operations a second, 1.5; busy 0.80, pressure 0.77)",
+        )
+        .when(&[
+            Condition::AtLeast("io_psi_some", 0.50),
+            Condition::AtLeast("disk_await", 0.005),
+        ]),
+        saturation(
             "io_psi_some",
             0.50,
             Counts::Never,

@@ -8,8 +8,11 @@ pub(super) static RESOURCE: Resource = Resource {
     means: "Segments are lost and sent again, and no queue of this node dropped them.",
     usual: "a full link or queue on the way, the peer's own limits, a bad cable",
     errors: &[
-        errors("tcp_retransmit_ratio", 0.02, Counts::Alone, RETRANSMITS)
-            .when(&[Condition::AtLeast("tcp_segments_sent", 50.0)]),
+        errors("tcp_retransmit_ratio", 0.02, Counts::Alone, RETRANSMITS).when(&[
+            Condition::AtLeast("tcp_segments_sent", 50.0),
+            // Otherwise it may have been a queue here that dropped them.
+            Condition::Seen("network_queue_drops"),
+        ]),
         errors("netns_tcp_retransmit_ratio", 0.02, Counts::Alone, RETRANSMITS)
             .when(&[Condition::AtLeast("netns_tcp_segments_sent", 50.0)]),
     ],

@@ -67,6 +67,11 @@ impl Case<'_> {
             let statement = words::partly_blind(&self.node.record.name, &blind);
             return Self::unknown(statement, unobserved);
         }
+        // What was not looked at for half of the time may have been at its limit.
+        if !self.data.covers(0.5) {
+            let statement = words::mostly_unseen(&self.node.record.name, self.phase, &self.data);
+            return Self::unknown(statement, unobserved);
+        }
         let nothing = self.nothing_at_its_limit(assessments, unobserved);
         if self.is_loaded() && (self.plateau() || self.held_back()) {
             return Verdict {

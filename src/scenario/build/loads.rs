@@ -123,6 +123,7 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         .text("io_class")
         .and_then(|text| IoClass::ALL.into_iter().find(|class| class.name() == text));
     Some(LoadPlan {
+        nodes: table.text("nodes"),
         workers,
         cores,
         nice,

@@ -38,6 +38,11 @@ pub static LOAD_COMMON: &[Key] = &[
         Kind::Workers,
         "How many worker processes: a number, `per-core`, or `2x-cores`. Default 1; for cpu `per-core`.",
     ),
+    may(
+        "nodes",
+        Kind::Pattern,
+        "Regular expression over the names of the nodes that carry this load. Default: every node that can.",
+    ),
     may("cores", Kind::Cores, "Pin the workers to these cores in turn, such as [0, 1]."),
     may(
         "nice",

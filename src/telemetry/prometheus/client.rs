@@ -93,6 +93,15 @@ impl Error {
     }
 }
 
+/// reqwest panics when no TLS is installed; installing it twice is refused,
+/// which does no harm.
+pub fn prepare_tls() {
+    static PROVIDER: OnceLock<()> = OnceLock::new();
+    PROVIDER.get_or_init(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
 /// A Prometheus.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -110,12 +119,7 @@ impl Client {
     /// # Errors
     /// When credentials or the CA file cannot be read.
     pub fn new(base: &str, telemetry: &Telemetry) -> Result<Self, Error> {
-        // reqwest panics when no provider is installed; installing it twice
-        // is refused, which does no harm.
-        static PROVIDER: OnceLock<()> = OnceLock::new();
-        PROVIDER.get_or_init(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
+        prepare_tls();
         let auth = secrets::read(telemetry)?;
         let mut builder = reqwest::Client::builder()
             .timeout(telemetry.timeout)
@@ -218,6 +222,22 @@ impl Client {
             Err(Error::Status { status: 400..=499, .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    /// What a page of the API says of the server itself, such as
+    /// `status/buildinfo`: the `data` of its envelope.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, has no such page, or answers with
+    /// something else.
+    pub async fn about(&self, path: &str) -> Result<serde_json::Value, Error> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        let body = self.retried(|| self.http.get(&url), &url, Self::body).await?;
+        let mut envelope: serde_json::Value = serde_json::from_slice(&body).map_err(|_| {
+            let start = String::from_utf8_lossy(&body).chars().take(200).collect();
+            Error::Status { url, status: 200, why: start }
+        })?;
+        Ok(envelope.get_mut("data").map(serde_json::Value::take).unwrap_or_default())
     }
 
     async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Reply, Error> {

@@ -36,7 +36,7 @@ pub struct Reply {
 }
 
 /// An active scrape target.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Its labels after relabelling.
@@ -51,6 +51,9 @@ pub struct Target {
     /// `15s`; VictoriaMetrics does not say.
     #[serde(default)]
     pub scrape_interval: String,
+    /// Seconds that the last scrape took.
+    #[serde(default)]
+    pub last_scrape_duration: f64,
 }
 
 /// Why an answer is no data.

@@ -1,0 +1,48 @@
+//! `stressor fleet` and `stressor agent`.
+
+use std::fs;
+
+use anyhow::{Context as _, anyhow};
+
+use super::{
+    args::FleetCommand,
+    exit::{Exit, Failure},
+    output,
+};
+use crate::{
+    fleet::{remote, transport::Transport},
+    run::agent::{self, End},
+    scenario::{self, plan::Way},
+};
+
+pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
+    let FleetCommand::Clean { scenario: path, set } = command;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scenario {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let plan = scenario::parse(&path.display().to_string(), &text, set)?;
+    let mut errors = Vec::new();
+    for node in &plan.nodes {
+        let transport = match &node.way {
+            Some(Way::Ssh(target)) => Transport::Ssh { target: target.clone() },
+            Some(Way::Command(prefix)) => Transport::Command { prefix: prefix.clone() },
+            None => continue,
+        };
+        match remote::clean(&node.name, &transport) {
+            Ok(said) => output::text(&format!("{}: {}\n", node.name, said.trim())),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(Exit::Done);
+    }
+    Err(Failure::new(Exit::Failed, anyhow!(errors.join("\n"))))
+}
+
+pub(super) fn agent() -> Exit {
+    match agent::serve() {
+        End::Over => Exit::Done,
+        End::Alone => Exit::Failed,
+        End::Refused => Exit::Refused,
+    }
+}

@@ -1,0 +1,123 @@
+//! How a command is run on a node with its streams carried. The engines are the
+//! ones that people have: OpenSSH's client with its own configuration, or any
+//! command that runs `sh -c SCRIPT` somewhere.
+
+use std::{ffi::OsString, process::Command};
+
+/// A way to a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// `ssh TARGET`: its configuration, agent, known hosts and jumps all hold.
+    Ssh {
+        /// As ssh takes it: `user@host`, or a name of its configuration.
+        target: String,
+    },
+    /// `kubectl exec`, `docker exec`, `srun` or anything else that runs what
+    /// follows it on the node.
+    Command {
+        /// Program and arguments.
+        prefix: Vec<String>,
+    },
+}
+
+/// For ssh: no questions, since nobody would answer; a dead way is noticed; and
+/// no time is lost on one.
+const SSH: [&str; 10] = [
+    "-T",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=10",
+    "-o",
+    "ServerAliveInterval=3",
+    "-o",
+    "ServerAliveCountMax=3",
+    "-q",
+];
+
+impl Transport {
+    /// The command that runs a script of the shell on the node.
+    pub fn command(&self, script: &str) -> Command {
+        match self {
+            Self::Ssh { target } => {
+                let program = std::env::var_os("STRESSOR_SSH").unwrap_or(OsString::from("ssh"));
+                let mut command = Command::new(program);
+                // The login shell may be any; what is meant is sh.
+                command.args(SSH).arg("--").arg(target).arg(format!("sh -c {}", quoted(script)));
+                command
+            }
+            Self::Command { prefix } => {
+                let (program, arguments) = prefix
+                    .split_first()
+                    .map_or(("false", &[] as &[String]), |(first, rest)| (first.as_str(), rest));
+                let mut command = Command::new(program);
+                command.args(arguments).args(["sh", "-c", script]);
+                command
+            }
+        }
+    }
+
+    /// What people call it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Ssh { target } => format!("ssh {target}"),
+            Self::Command { prefix } => prefix.join(" "),
+        }
+    }
+}
+
+/// One word of the shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The folder on a node where the program is kept, for the shell there.
+pub const CACHE: &str = r#"d="${XDG_CACHE_HOME:-$HOME/.cache}/stressor""#;
+
+/// Says whether the program with this digest is there.
+pub fn probe(digest: &str) -> String {
+    format!(r#"{CACHE}; if [ -x "$d/{digest}" ]; then echo there; else echo absent; fi"#)
+}
+
+/// Keeps what comes in as the program with this digest. Whole or not at all.
+pub fn install(digest: &str) -> String {
+    format!(
+        r#"{CACHE}; umask 077; mkdir -p "$d" && cat > "$d/{digest}.$$" && chmod 700 "$d/{digest}.$$" && mv -f "$d/{digest}.$$" "$d/{digest}""#
+    )
+}
+
+/// Becomes the agent.
+pub fn agent(digest: &str) -> String {
+    format!(r#"{CACHE}; exec "$d/{digest}" agent"#)
+}
+
+/// Takes the program away, of every version.
+pub fn clean() -> String {
+    format!(r#"{CACHE}; if [ -d "$d" ]; then rm -rf "$d" && echo removed; else echo nothing; fi"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &Command) -> Vec<String> {
+        std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_script_is_one_word_for_every_engine() {
+        let script = "echo 'it''s' \"$d\"";
+        let prefix =
+            vec!["kubectl".to_owned(), "exec".into(), "-i".into(), "pod".into(), "--".into()];
+        let command = Transport::Command { prefix }.command(script);
+        assert_eq!(words(&command), ["kubectl", "exec", "-i", "pod", "--", "sh", "-c", script]);
+        let command = Transport::Ssh { target: "u@h".into() }.command("a 'b'");
+        let all = words(&command);
+        assert_eq!(all[all.len() - 2..], ["u@h", r"sh -c 'a '\''b'\'''"]);
+        // A name that looks like an option is none.
+        assert_eq!(all[all.len() - 3], "--");
+    }
+}

@@ -1,0 +1,219 @@
+//! Load on other nodes: over a real sshd on loopback, and over any command.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    Sandbox, Service, component, free_port, machine, processes_with, wait_for, wait_for_port,
+};
+
+/// An sshd of our own: its keys, its port, its user is who runs the tests. The
+/// home of its sessions is the sandbox, so that nothing is left elsewhere.
+struct Sshd {
+    _server: Service,
+    config: PathBuf,
+}
+
+impl Sshd {
+    fn start(sandbox: &Sandbox) -> Self {
+        let folder = sandbox.path();
+        for name in ["host", "user"] {
+            let made = Command::new(component(&["ssh-keygen"]))
+                .args(["-q", "-t", "ed25519", "-N", "", "-f", name])
+                .current_dir(folder)
+                .status()
+                .unwrap();
+            assert!(made.success());
+        }
+        let port = free_port();
+        let at = |name: &str| folder.join(name).display().to_string();
+        fs::copy(folder.join("user.pub"), folder.join("authorized")).unwrap();
+        // The place that sshd gives its privileges up in.
+        fs::create_dir_all("/run/sshd").unwrap();
+        let server = sandbox.write(
+            "sshd.conf",
+            &format!(
+                "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\n\
+                 StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 300\nMaxSessions 300\n\
+                 PermitRootLogin yes\nSetEnv XDG_CACHE_HOME={}\n",
+                at("host"),
+                at("authorized"),
+                at("cache")
+            ),
+        );
+        let config = sandbox.write(
+            "ssh.conf",
+            &format!(
+                "Host *\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {}\n\
+                 \x20 IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile {}\n",
+                at("user"),
+                at("known")
+            ),
+        );
+        let program = component(&["sshd"]);
+        let server = Service::start(Command::new(program).args(["-D", "-e", "-f"]).arg(server));
+        wait_for_port(port);
+        Self { _server: server, config }
+    }
+
+    /// A program that is ssh with this configuration.
+    fn client(&self, sandbox: &Sandbox) -> PathBuf {
+        let script = format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", self.config.display());
+        let path = sandbox.write("ssh", &script);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+}
+
+fn two_nodes(way: impl Fn(&str) -> String, seconds: u32) -> String {
+    format!(
+        "name = \"two\"\n[telemetry]\ninterval = \"500ms\"\n\
+         [[node]]\nname = \"one\"\n{}\n[[node]]\nname = \"two\"\n{}\n\
+         [[phase]]\nname = \"baseline\"\nduration = \"2s\"\n\
+         [[phase]]\nname = \"load\"\nduration = \"{seconds}s\"\n\
+         [[phase.load]]\nkind = \"cpu\"\nworkers = 1\nload = 30\n\
+         [[phase.load]]\nkind = \"memory\"\nsize = \"16M\"\nhang = true\nnodes = \"two\"\n",
+        way("one"),
+        way("two")
+    )
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn two_nodes_are_loaded_over_ssh_and_judged_each() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let sshd = Sshd::start(&sandbox);
+    let ssh = sshd.client(&sandbox);
+    let text = two_nodes(|name| format!("ssh = \"root@{name}\""), 4);
+    let path = sandbox.write("two.toml", &text).display().to_string();
+    let run = |arguments: &[&str]| {
+        let output = sandbox.stressor(arguments).env("STRESSOR_SSH", &ssh).output().unwrap();
+        crate::support::Outcome::of(&output)
+    };
+    let outcome = run(&["run", &path, "--format", "json", "-q"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let nodes: Vec<&str> = verdict["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["node"].as_str().unwrap())
+        .collect();
+    assert_eq!(nodes, ["one", "two"]);
+    for node in 0..2 {
+        let phase = &verdict["nodes"][node]["phases"][1];
+        assert!(phase["data"]["samples"].as_u64().unwrap() >= 6, "{phase:#}");
+        assert_eq!(phase["verdict"]["resource"], "none", "{phase:#}");
+    }
+    let manifest = read(&sandbox.reports("run-1").join("run.json"));
+    let notes = manifest["notes"].to_string();
+    assert!(notes.contains("phase load began on 2 nodes within"), "{notes}");
+    let spread: f64 = notes
+        .split("began on 2 nodes within ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .unwrap();
+    assert!(spread < 100.0, "{notes}");
+    // Each load on the nodes that carry it, and on no other.
+    let workers = fs::read_to_string(sandbox.reports("run-1").join("workers.jsonl")).unwrap();
+    let of = |node: &str, kind: &str| {
+        workers.lines().any(|line| {
+            line.contains(&format!("\"node\":\"{node}\""))
+                && line.contains(&format!("\"kind\":\"{kind}\""))
+        })
+    };
+    assert!(of("one", "cpu") && of("two", "cpu") && of("two", "memory") && !of("one", "memory"));
+    // The program stays for the next run, until it is taken away.
+    assert_eq!(fs::read_dir(sandbox.path().join("cache/stressor")).unwrap().count(), 1);
+    let clean = run(&["fleet", "clean", &path]);
+    assert_eq!((clean.code, clean.stdout.as_str()), (Some(0), "one: removed\ntwo: nothing\n"));
+    assert!(!sandbox.path().join("cache/stressor").exists());
+    let bad = sandbox.write("bad.toml", &text.replace("root@one", "nobody-there@one"));
+    let outcome = run(&["run", bad.to_str().unwrap(), "-q"]);
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("one: `ssh nobody-there@one` fails"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_node_that_falls_silent_stops_by_itself_and_the_others_go_on() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let mark = format!("SILENT={}", sandbox.path().display());
+    let way = |name: &str| {
+        format!(
+            "command = [\"env\", \"XDG_CACHE_HOME={0}/cache\", \"{mark}-{name}\"]",
+            sandbox.path().display()
+        )
+    };
+    let path = sandbox.write("two.toml", &two_nodes(way, 25)).display().to_string();
+    let run = sandbox
+        .stressor(&["run", &path, "-q"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let two = format!("{mark}-two");
+    wait_for("the workers", 30, || processes_with(&two).len() >= 4);
+    std::thread::sleep(Duration::from_secs(2));
+    // What carries the streams hangs: nothing is said any more in either
+    // direction, and no end of a stream is seen.
+    let agent = processes_with(&two).into_iter().min().unwrap();
+    let stop = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), signal).unwrap();
+    stop(nix::sys::signal::Signal::SIGSTOP);
+    let begun = Instant::now();
+    wait_for("the node to be given up", 15, || {
+        let events = sandbox.reports("run-1").join("events.jsonl");
+        fs::read_to_string(events).is_ok_and(|text| text.contains("two is lost"))
+    });
+    assert!(begun.elapsed() > Duration::from_secs(7), "{:?}", begun.elapsed());
+    let output = run.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_for("its workers to be gone", 5, || processes_with(&two).is_empty());
+    let verdict = read(&sandbox.reports("run-1").join("verdict.json"));
+    let notes = verdict["validity"]["notes"].to_string();
+    assert!(notes.contains("two is lost"), "{notes}");
+    let phase = &verdict["nodes"][0]["phases"][1];
+    assert!(phase["data"]["samples"].as_u64().unwrap() > 45, "{phase:#}");
+}
+
+#[test]
+fn an_agent_alone_ends_its_load() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let mark = format!("ALONE={}", sandbox.path().display());
+    let (name, value) = mark.split_once('=').unwrap();
+    let mut agent = sandbox
+        .stressor(&["agent"])
+        .env(name, value)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let scenario = "name = \"x\"\n[[phase]]\nname = \"load\"\nduration = \"60s\"\n[[phase.load]]\nkind = \"cpu\"\nworkers = 2\n";
+    let plan = serde_json::json!({
+        "tell": "plan", "schema": 1, "node": "x", "scenario": scenario, "overrides": [],
+        "unsafe_limits": false
+    });
+    let mut stdin = agent.stdin.take().unwrap();
+    writeln!(stdin, "{plan}\n{{\"tell\":\"fork\",\"phase\":0}}\n{{\"tell\":\"release\"}}").unwrap();
+    wait_for("the workers", 10, || processes_with(&mark).len() >= 4);
+    // Its stdin is open, and nothing comes: ten seconds.
+    let begun = Instant::now();
+    wait_for("its load to stop", 13, || processes_with(&mark).is_empty());
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(7) && took < Duration::from_secs(12), "{took:?}");
+    drop(stdin);
+    assert_eq!(agent.wait().unwrap().code(), Some(1));
+}
