@@ -7,6 +7,7 @@
 
 pub mod artefacts;
 pub mod check;
+pub mod kubernetes;
 pub mod local;
 pub mod write;
 

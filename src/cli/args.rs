@@ -291,6 +291,37 @@ pub enum StackCommand {
     Up(StackLocalArgs),
     /// Stop what `stack up` started
     Down(StackLocalArgs),
+    /// Print manifests of Kubernetes that run a scenario on every client
+    Render(StackRenderArgs),
+}
+
+/// `stressor stack render`.
+#[derive(Debug, Args)]
+pub struct StackRenderArgs {
+    /// For which engine
+    #[arg(value_enum)]
+    pub engine: Engine,
+    /// The scenario that each client runs
+    #[arg(long, value_name = "FILE")]
+    pub scenario: PathBuf,
+    /// The image, whose entry point is stressor
+    #[arg(long, value_name = "IMAGE")]
+    pub image: String,
+    /// Cores that a Job may use
+    #[arg(long, value_name = "CORES", default_value = "2")]
+    pub cores: String,
+    /// Memory that a Job may use
+    #[arg(long, value_name = "BYTES", default_value = "1Gi")]
+    pub memory: String,
+    #[command(flatten)]
+    pub place: StackFile,
+}
+
+/// Engines that run something on nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// A Job a node
+    Kubernetes,
 }
 
 /// Where a set-up is described.

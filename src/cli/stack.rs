@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::{
     args::{
-        CheckArgs, Printed, Probing, StackCheckArgs, StackCommand, StackFile, StackInitArgs,
-        StackLocalArgs,
+        CheckArgs, Engine, Printed, Probing, StackCheckArgs, StackCommand, StackFile,
+        StackInitArgs, StackLocalArgs, StackRenderArgs,
     },
     exit::{Exit, Failure},
     output,
@@ -22,6 +22,7 @@ use crate::{
     stack::{
         artefacts,
         check::{self, Dashboards, Finding, State, Subject, Watched},
+        kubernetes::{self, Jobs},
         local::{self, Local},
         write::{self, Change},
     },
@@ -38,6 +39,7 @@ pub(super) fn stack(command: &StackCommand) -> Result<Exit, Failure> {
         StackCommand::Check(args) => check_stack(args),
         StackCommand::Up(args) => up(args),
         StackCommand::Down(args) => down(args),
+        StackCommand::Render(args) => render(args),
     }
 }
 
@@ -326,5 +328,26 @@ fn down(args: &StackLocalArgs) -> Result<Exit, Failure> {
         0 => format!("nothing of {} is running\n", args.data.display()),
         _ => format!("{stopped} programs stopped; their data stay in {}\n", args.data.display()),
     });
+    Ok(Exit::Done)
+}
+
+fn render(args: &StackRenderArgs) -> Result<Exit, Failure> {
+    let setup = setup(&args.place)?;
+    let path = &args.scenario;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read the scenario {}", path.display()))
+        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let plan = scenario::parse(&path.display().to_string(), &text, &[])?;
+    let Engine::Kubernetes = args.engine;
+    let jobs = Jobs {
+        image: &args.image,
+        scenario: &text,
+        plan: &plan,
+        cores: &args.cores,
+        memory: &args.memory,
+    };
+    let manifests =
+        kubernetes::manifests(&setup, &jobs).map_err(|error| Failure::new(Exit::Failed, error))?;
+    output::bytes(manifests.as_bytes());
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! A region of Grafana for each phase: made when the phase begins and closed
 //! when it ends, so that a run that dies is seen, too
-//! (https://grafana.com/docs/grafana/latest/developers/http_api/annotations/).
+//! (<https://grafana.com/docs/grafana/latest/developers/http_api/annotations/>).
 
 use std::{
     thread::{self, JoinHandle},

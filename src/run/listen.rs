@@ -1,5 +1,5 @@
 //! The run's own series for a Prometheus to scrape while it goes on
-//! (OpenMetrics 1.0, https://prometheus.io/docs/specs/om/open_metrics_spec/).
+//! (OpenMetrics 1.0, <https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 
 use std::{
     collections::BTreeMap,

@@ -30,6 +30,8 @@ struct Fake {
     /// Packets a second that the first core drops and leaves for later.
     softnet: (f64, f64),
     conntrack: u32,
+    /// Share of time in which some task waits for a core.
+    waits: f64,
     /// Resource, device and kind.
     truth: (&'static str, Option<&'static str>, &'static str),
 }
@@ -44,6 +46,7 @@ fn fakes() -> Vec<Fake> {
         throttles: 0.0,
         softnet: (0.0, 0.0),
         conntrack: 100,
+        waits: 0.0,
         truth: ("none", None, "none"),
     };
     vec![
@@ -76,6 +79,26 @@ fn fakes() -> Vec<Fake> {
             cores: 64,
             ticks: |core| if core == 17 { [99.0, 1.0, 0.0, 0.0, 0.0] } else { QUIET },
             truth: ("cpu-core", Some("17"), "full"),
+            ..quiet()
+        },
+        // Two sockets of 32 cores, and work that is bound to the memory of one of
+        // them (numactl): half of the machine idles beside tasks that wait.
+        Fake {
+            name: "numa-bound",
+            cores: 64,
+            ticks: |core| if core < 32 { [99.0, 1.0, 0.0, 0.0, 0.0] } else { QUIET },
+            waits: 0.9,
+            // Which of the 32 is named does not matter.
+            truth: ("cpu-affinity", Some("*"), "saturated"),
+            ..quiet()
+        },
+        // The same without more work than that half can do: nothing waits, and
+        // an average of all cores is all that is left to see.
+        Fake {
+            name: "numa-half",
+            cores: 64,
+            ticks: |core| if core < 32 { [60.0, 1.0, 39.0, 0.0, 0.0] } else { QUIET },
+            truth: ("none", None, "none"),
             ..quiet()
         },
         Fake {
@@ -113,9 +136,12 @@ impl Fake {
         );
         put("proc/vmstat", "pswpin 0\npswpout 0\npgmajfault 0\npgfault 0\noom_kill 0\n");
         put("proc/diskstats", " 254 0 vda 100 0 200 50 10 0 80 20 0 500 900 0 0 0 0 0 0\n");
-        let pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total=1000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=500\n";
-        for resource in ["cpu", "memory", "io"] {
-            put(&format!("proc/pressure/{resource}"), pressure);
+        for (resource, share) in [("cpu", self.waits), ("memory", 0.0), ("io", 0.0)] {
+            let total = 1000.0 + (share * seconds * 1e6).round();
+            let pressure = format!(
+                "some avg10=0.00 avg60=0.00 avg300=0.00 total={total}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=500\n"
+            );
+            put(&format!("proc/pressure/{resource}"), &pressure);
         }
         let mut softnet = String::new();
         for core in 0..self.cores {
@@ -246,6 +272,7 @@ fn what_this_machine_cannot_show_is_named_through_the_whole_chain() {
     let judged = |document: &Value, at: usize, source: &str| {
         let (name, (resource, device, kind)) = truths[at];
         let verdict = &document["verdict"];
+        let device = if device == Some("*") { verdict["device"].as_str() } else { device };
         assert_eq!(
             (verdict["resource"].as_str(), verdict["device"].as_str(), verdict["kind"].as_str()),
             (Some(resource), device, Some(kind)),

