@@ -109,11 +109,7 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
             journal.signal(piece.name, &piece.instance, &piece.signal);
         }
     }));
-    journal.close().map_err(|source| store::Error::Io {
-        what: "cannot write",
-        path: folder.path().to_owned(),
-        source,
-    })?;
+    close(journal, &folder)?;
     let reasons: BTreeSet<String> =
         collected.failed.iter().map(|(_, reason)| reason.clone()).collect();
     if collected.pieces == 0 {
@@ -138,6 +134,14 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     Ok(Past { folder, rest })
 }
 
+fn close(journal: Journal, folder: &RunFolder) -> Result<(), store::Error> {
+    journal.close().map_err(|source| store::Error::Io {
+        what: "cannot write",
+        path: folder.path().to_owned(),
+        source,
+    })
+}
+
 impl Rest {
     /// Read it for the nodes at these places of the manifest.
     ///
@@ -153,11 +157,7 @@ impl Rest {
                 journal.signal(piece.name, &piece.instance, &piece.signal);
             }
         }));
-        journal.close().map_err(|source| store::Error::Io {
-            what: "cannot write",
-            path: folder.path().to_owned(),
-            source,
-        })?;
+        close(journal, folder)?;
         let told = format!(
             "of {} nodes the signals that a verdict rests on were read, and all signals of the {} nearest to a limit; ask for others with --node",
             records.len(),
