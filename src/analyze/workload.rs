@@ -30,7 +30,7 @@ pub fn signals_of(run: &Run, node: &NodeRecord) -> SignalSet {
 
 /// Whether a worker works on a node. The machine that runs the run has no name
 /// in its journal.
-fn is_on(one: &WorkerInterval, node: &NodeRecord) -> bool {
+pub fn is_on(one: &WorkerInterval, node: &NodeRecord) -> bool {
     if one.node.is_empty() { node.loaded && !node.agent } else { one.node == node.name }
 }
 

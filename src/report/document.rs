@@ -14,10 +14,7 @@ use super::{
     timeline::{self, Band, Panel},
 };
 use crate::{
-    analyze::{
-        outcome::{Analysis, Kind, PhaseOutcome, Verdict},
-        workload,
-    },
+    analyze::outcome::{Analysis, Kind, PhaseOutcome, Verdict},
     model::{
         run::{NodeData, Run, SourceKind},
         units::{Unit, show_bytes, show_duration, show_seconds},
@@ -103,7 +100,6 @@ pub(super) struct Document {
 /// Build the report of a run.
 pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
     let whole = run.whole();
-    let own = workload::signals(run);
     let manifest = &run.manifest;
     let order = order(analysis);
     let shown: Vec<usize> = order.iter().copied().take(MOST_NODES).collect();
@@ -135,7 +131,7 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
         panels: shown
             .iter()
             .filter_map(|at| run.nodes.get(*at))
-            .map(|node| timeline::panel(run, node, &own, whole))
+            .map(|node| timeline::panel(run, node, whole))
             .collect(),
         judgements: judgements(run, analysis, &shown),
         gates: analysis

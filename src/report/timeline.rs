@@ -1,12 +1,15 @@
 //! The timeline as data: phases, and charts of load and host on one axis.
 
 use super::chart::{self, Chart, Line};
-use crate::model::{
-    run::{NodeData, Run},
-    series::{Signal, SignalSet},
-    stats,
-    time::Window,
-    units::Unit,
+use crate::{
+    analyze::workload,
+    model::{
+        run::{NodeData, Run, WorkerInterval},
+        series::{Signal, SignalSet},
+        stats,
+        time::Window,
+        units::Unit,
+    },
 };
 
 /// A phase on the time axis.
@@ -46,11 +49,15 @@ pub(super) fn bands(run: &Run, whole: Window) -> Vec<Band> {
 }
 
 /// The charts of a node.
-pub(super) fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) -> Panel {
+pub(super) fn panel(run: &Run, node: &NodeData, whole: Window) -> Panel {
+    // The load of this node, and of no other.
+    let own = &workload::signals_of(run, &node.record);
+    let workers: Vec<&WorkerInterval> =
+        run.workers.iter().filter(|one| workload::is_on(one, &node.record)).collect();
     let signals = &node.signals;
     let mut charts = Vec::new();
     let mut first = if node.record.loaded {
-        load_lines(run, node.record.host.cores, whole)
+        load_lines(&workers, node.record.host.cores, whole)
     } else {
         Vec::new()
     };
@@ -109,7 +116,7 @@ pub(super) fn panel(run: &Run, node: &NodeData, own: &SignalSet, whole: Window) 
             .filter(|chart| chart.top >= 4096.0),
     );
     if node.record.loaded {
-        charts.extend(operations(run, whole));
+        charts.extend(operations(&workers, whole));
         let latency = [("load_latency_p50", "median"), ("load_latency_p99", "99th percentile")]
             .iter()
             .enumerate()
@@ -138,9 +145,9 @@ fn busiest<'a>(signals: &'a SignalSet, name: &str) -> Option<(String, &'a Signal
 /// What each kind of load was asked for and achieved, as shares: of all cores
 /// for cpu, of what was asked for anything else, and where no amount was
 /// asked, of the most it ever did.
-fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
+fn load_lines(workers: &[&WorkerInterval], cores: u32, whole: Window) -> Vec<Line> {
     let mut kinds: Vec<&str> = Vec::new();
-    for interval in &run.workers {
+    for interval in workers {
         if !kinds.contains(&interval.kind.as_str()) {
             kinds.push(&interval.kind);
         }
@@ -148,7 +155,7 @@ fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
     let mut lines = Vec::new();
     for kind in kinds {
         let mut moments = std::collections::BTreeMap::new();
-        for one in run.workers.iter().filter(|one| one.kind == kind) {
+        for one in workers.iter().filter(|one| one.kind == kind) {
             let (achieved, requested) = moments.entry(one.t).or_insert((0.0, Some(0.0)));
             *achieved += one.achieved;
             *requested = requested.zip(one.requested).map(|(a, b): (f64, f64)| a + b);
@@ -165,7 +172,7 @@ fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
         };
         let most = moments.values().map(|(achieved, _)| *achieved).fold(0.0, f64::max);
         let asked = moments.values().all(|(_, requested)| requested.is_some_and(|r| r > 0.0));
-        let of_cores = run.workers.iter().filter(|one| one.kind == kind);
+        let of_cores = workers.iter().filter(|one| one.kind == kind);
         if of_cores.clone().all(|one| one.unit == Unit::Ratio.name()) && cores > 0 {
             let cores = f64::from(cores);
             add(format!("{kind} asked"), &|_, requested| requested.map(|r| r / cores));
@@ -185,7 +192,7 @@ fn load_lines(run: &Run, cores: u32, whole: Window) -> Vec<Line> {
 
 /// How many operations each kind of load did, where it is operations that it is
 /// about.
-fn operations(run: &Run, whole: Window) -> Vec<Chart> {
+fn operations(workers: &[&WorkerInterval], whole: Window) -> Vec<Chart> {
     let kinds = [
         ("http", "HTTP requests"),
         ("net", "Network operations"),
@@ -197,7 +204,7 @@ fn operations(run: &Run, whole: Window) -> Vec<Chart> {
     ];
     let charts = kinds.iter().filter_map(|(kind, title)| {
         let mut moments = std::collections::BTreeMap::new();
-        for one in run.workers.iter().filter(|one| one.kind == *kind && one.seconds > 0.0) {
+        for one in workers.iter().filter(|one| one.kind == *kind && one.seconds > 0.0) {
             let sums = moments.entry(one.t).or_insert([Some(0.0), Some(0.0), Some(0.0)]);
             let rate = one.requested.filter(|_| one.unit == Unit::PerSecond.name());
             let per_second = |count: u64| Some(count as f64 / one.seconds);
