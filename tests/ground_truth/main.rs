@@ -180,6 +180,8 @@ fn main() {
         || !enough("embedded", embedded)
         || !enough("prometheus", prometheus);
     let missing = !options.all && options.only.is_none() && !not_built.is_empty();
+    // An exit drops nothing.
+    drop(stack);
     if failed || missing {
         std::process::exit(1);
     }
