@@ -276,11 +276,7 @@ fn every_fault_is_survived_and_told() {
         let data = &phase(&verdict, "quiet")["data"];
         let samples = data["samples"].as_u64().expect("a count");
         let verdict = &phase(&verdict, "quiet")["verdict"];
-        // Fifteen runs flush their journals at once, which a slow disk may feel.
-        assert!(
-            verdict["kind"] != "saturated" || verdict["resource"] == "disk",
-            "{fault:?}: {verdict}"
-        );
+        assert_ne!(verdict["kind"], "saturated", "{fault:?}: {verdict}");
         if *sees {
             assert!(samples >= 13, "{fault:?}: {samples} samples, {notes}");
             // Not only which samples there are, but what they say.

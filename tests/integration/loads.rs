@@ -134,8 +134,7 @@ fn disk_operations_are_done_by_every_engine_and_their_content_holds() {
                     0.5,
                 );
                 let case = format!("{engine} {operation} {access}: {done:#}");
-                // However slow the disk is at that moment.
-                assert!(number(&done["operations_per_s"]) > 2.0, "{case}");
+                assert!(number(&done["operations_per_s"]) > 50.0, "{case}");
                 assert_eq!(done["errors"], 0, "{case}");
                 let moved = number(&done["bytes_per_s"]) / number(&done["operations_per_s"]);
                 assert!((moved - 16384.0).abs() < 1.0, "{case}");
