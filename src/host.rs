@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod digest;
 pub mod facts;
 pub mod memory;
 

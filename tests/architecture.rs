@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["model", "scenario"]),
     ("analyze", &["model"]),
     ("report", &["model", "analyze"]),
-    ("fleet", &["model", "host"]),
+    ("fleet", &["model", "scenario", "host"]),
     ("run", &["model", "scenario", "host", "load", "telemetry", "store", "fleet"]),
     ("stack", &["model", "scenario", "host", "telemetry", "analyze"]),
     (

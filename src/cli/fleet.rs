@@ -12,7 +12,7 @@ use super::{
 use crate::{
     fleet::{remote, transport::Transport},
     run::agent::{self, End},
-    scenario::{self, plan::Way},
+    scenario,
 };
 
 pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
@@ -23,12 +23,8 @@ pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
     let plan = scenario::parse(&path.display().to_string(), &text, set)?;
     let mut errors = Vec::new();
     for node in &plan.nodes {
-        let transport = match &node.way {
-            Some(Way::Ssh(target)) => Transport::Ssh { target: target.clone() },
-            Some(Way::Command(prefix)) => Transport::Command { prefix: prefix.clone() },
-            None => continue,
-        };
-        match remote::clean(&node.name, &transport) {
+        let Some(way) = &node.way else { continue };
+        match remote::clean(&node.name, &Transport::from(way)) {
             Ok(said) => output::text(&format!("{}: {}\n", node.name, said.trim())),
             Err(error) => errors.push(error.to_string()),
         }

@@ -9,7 +9,9 @@ use super::{
     args::{Printed, RunArgs},
     exit::{Exit, Failure},
     live::Display,
-    output, verdict,
+    output,
+    stack::without_secret,
+    verdict,
 };
 use crate::{
     host::Roots,
@@ -119,6 +121,7 @@ fn grafana(args: &RunArgs) -> Result<Option<Grafana>, Failure> {
     let (Some(url), Some(path)) = (&args.grafana, &args.grafana_token_file) else {
         return Ok(None);
     };
+    without_secret("--grafana", url)?;
     let token = fs::read_to_string(path)
         .with_context(|| format!("cannot read the token file {}", path.display()))
         .map_err(|error| Failure::new(Exit::Usage, error))?;

@@ -149,6 +149,9 @@ impl From<anyhow::Error> for Failure {
 fn check_stack(args: &StackCheckArgs) -> Result<Exit, Failure> {
     let setup = setup(&args.place)?;
     let server = setup.server().map(|node| node.address.clone()).unwrap_or_default();
+    if let Some(url) = &args.probing.prometheus {
+        without_secret("--prometheus", url)?;
+    }
     let url = args.probing.prometheus.clone().unwrap_or_else(|| {
         if server.contains(':') {
             format!("http://[{server}]:9090")
@@ -195,14 +198,35 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         subject.prometheus = telemetry.prometheus.clone().map(|url| (url, telemetry));
     }
     if let Some(url) = &args.probing.prometheus {
+        without_secret("--prometheus", url)?;
         let telemetry = subject.prometheus.take().map(|(_, telemetry)| telemetry);
         subject.prometheus = Some((url.clone(), telemetry.unwrap_or_default()));
     }
     look(&subject, vec![this_machine()], args.probing.format)
 }
 
+/// Refuse an address with a user or password in it: addresses are printed, and
+/// those of a run are kept.
+pub(super) fn without_secret(option: &str, url: &str) -> Result<(), Failure> {
+    let good = reqwest::Url::parse(url).is_ok_and(|url| {
+        ["http", "https"].contains(&url.scheme())
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
+    if good {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        anyhow!(
+            "{option} is no http or https address without a user and password in it; secrets come from files"
+        ),
+    ))
+}
+
 fn grafana(probing: &Probing) -> Result<Option<Dashboards>, Failure> {
     let Some(url) = &probing.grafana else { return Ok(None) };
+    without_secret("--grafana", url)?;
     let token = match &probing.grafana_token_file {
         Some(path) => {
             let text = fs::read_to_string(path)
@@ -218,17 +242,15 @@ fn grafana(probing: &Probing) -> Result<Option<Dashboards>, Failure> {
 /// What the embedded sampler sees here.
 fn this_machine() -> Finding {
     let host = facts::read(&Roots::default());
-    let text =
-        format!("{}, {} of {} cores, {}", host.kernel, host.cores_allowed, host.cores, host.cgroup);
-    let (state, todo) = if host.absent.is_empty() {
-        (State::Ok, None)
-    } else {
-        (
-            State::Warning,
-            Some(format!("the embedded sampler does not see here: {}", host.absent.join(", "))),
-        )
-    };
-    Finding { of: "local".to_owned(), check: "sampler", state, text, todo }
+    let mut text = format!(
+        "{}, {} of {} cores, cgroups: {}",
+        host.kernel, host.cores_allowed, host.cores, host.cgroup
+    );
+    if !host.absent.is_empty() {
+        text.push_str(&format!("; not seen here: {}", host.absent.join(", ")));
+    }
+    let state = if host.absent.is_empty() { State::Ok } else { State::Warning };
+    Finding { of: "local".to_owned(), check: "sampler", state, text, todo: None }
 }
 
 /// What `--format json` prints.

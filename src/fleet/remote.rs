@@ -2,7 +2,6 @@
 //! started, and messages go both ways until one end falls silent.
 
 use std::{
-    fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
@@ -13,14 +12,13 @@ use std::{
 };
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use ring::digest::{SHA256, digest};
 
 use super::{
     transport::{self, Transport},
     wire::{BEAT_S, FromAgent, SCHEMA, SILENCE_S, ToAgent},
 };
 use crate::{
-    host::clock::Clock,
+    host::{clock::Clock, digest},
     model::{run::HostFacts, time::Timestamp},
 };
 
@@ -93,11 +91,8 @@ impl Program {
         // Also when the file was replaced since we started.
         let path = PathBuf::from("/proc/self/exe");
         let bytes = fs::read(&path).map_err(Error::Itself)?;
-        let digest = digest(&SHA256, &bytes);
-        let digest = digest.as_ref().iter().take(16).fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let mut digest = digest::hex(&bytes);
+        digest.truncate(32);
         Ok(Self { path, digest })
     }
 }
@@ -254,11 +249,6 @@ impl Remote {
     /// Whether it is known how its clock stands.
     pub fn is_timed(&self) -> bool {
         self.ahead.1.is_finite()
-    }
-
-    /// Seconds by which its clock is ahead of ours.
-    pub fn ahead_s(&self) -> f64 {
-        self.ahead.0
     }
 
     /// Whether it has been silent for too long.

@@ -4,6 +4,8 @@
 
 use std::{ffi::OsString, process::Command};
 
+use crate::scenario::plan::Way;
+
 /// A way to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transport {
@@ -34,6 +36,15 @@ const SSH: [&str; 10] = [
     "ServerAliveCountMax=3",
     "-q",
 ];
+
+impl From<&Way> for Transport {
+    fn from(way: &Way) -> Self {
+        match way {
+            Way::Ssh(target) => Self::Ssh { target: target.clone() },
+            Way::Command(prefix) => Self::Command { prefix: prefix.clone() },
+        }
+    }
+}
 
 impl Transport {
     /// The command that runs a script of the shell on the node.

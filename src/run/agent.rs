@@ -11,13 +11,14 @@ use std::{
 use crossbeam::channel::{Receiver, Sender, select, tick, unbounded};
 
 use super::{
+    conduct::reserve,
     exits::Exits,
     progress,
     sampling::{self, Sampling},
 };
 use crate::{
     fleet::wire::{FromAgent, SCHEMA, SILENCE_S, ToAgent},
-    host::{Roots, cgroup::Groups, clock::Clock, facts, memory::Memory},
+    host::{Roots, clock::Clock, facts},
     load::{Loader, groups, preflight, targets},
     model::{run::Event, series::Snapshot},
     scenario::{self, plan::Plan},
@@ -102,11 +103,7 @@ impl Agent {
         }
         let plan = targets::resolve(&plan)?;
         let machine = preflight::machine(&roots, &cores);
-        let reserve = if unsafe_limits {
-            0
-        } else {
-            Memory::read(&roots, &Groups::default()).map_or(0, Memory::reserve)
-        };
+        let reserve = reserve(&roots, unsafe_limits);
         // Before anything makes a thread: see `Loader::new`.
         let loader =
             Loader::new(&plan, machine.cores, reserve).map_err(|error| vec![error.to_string()])?;

@@ -64,7 +64,7 @@ impl Annotations {
         }
     }
 
-    /// Wait until all is told; what went wrong, each once.
+    /// Wait until all is told; what went wrong.
     pub(super) fn finish(mut self) -> Vec<String> {
         drop(self.sender.take());
         self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
@@ -73,12 +73,7 @@ impl Annotations {
 
 fn tell(grafana: &Grafana, run: &str, all: &Receiver<Told>) -> Vec<String> {
     client::prepare_tls();
-    let mut errors: Vec<String> = Vec::new();
-    let mut note = |error: String| {
-        if !errors.contains(&error) {
-            errors.push(error);
-        }
-    };
+    let mut errors = Vec::new();
     let http = reqwest::Client::builder().timeout(PATIENCE).build();
     let (Ok(http), Ok(runtime)) = (http, nodes::runtime()) else {
         return vec!["no annotation can be written: there is no HTTP client".to_owned()];
@@ -105,7 +100,11 @@ fn tell(grafana: &Grafana, run: &str, all: &Receiver<Told>) -> Vec<String> {
             }
         };
         if let Err(why) = answer {
-            note(format!("Grafana at {base} takes no annotation: {why}"));
+            errors.push(format!(
+                "Grafana at {base} takes no annotation: {why}; it is told of no further phase"
+            ));
+            // One that hangs would hold up the run's end by as much for each.
+            break;
         }
     }
     errors

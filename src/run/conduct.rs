@@ -37,10 +37,7 @@ use crate::{
         run::{Manifest, RUN_SCHEMA, State},
         time::Timestamp,
     },
-    scenario::{
-        explain,
-        plan::{Plan, Way},
-    },
+    scenario::{explain, plan::Plan},
     store::{self, folder::RunFolder, journal::Journal, names},
     telemetry::proc::Sampler,
 };
@@ -118,7 +115,7 @@ pub fn conduct(
     }
     let plan = &targets::resolve(plan).map_err(Error::Refused)?;
     let machine = preflight::machine(&options.roots, &cores);
-    let reserve = reserve(options);
+    let reserve = reserve(&options.roots, options.unsafe_limits);
     // Before anything makes a thread: see `Loader::new`.
     let loader = Loader::new(plan, machine.cores, reserve)?;
     let listen = options.listen.map(listen).transpose()?;
@@ -193,10 +190,7 @@ fn tasks(plan: &Plan, options: &Options) -> Vec<Task> {
         .map(|(index, (node, way))| Task {
             index,
             node: node.name.clone(),
-            transport: match way {
-                Way::Ssh(target) => Transport::Ssh { target: target.clone() },
-                Way::Command(prefix) => Transport::Command { prefix: prefix.clone() },
-            },
+            transport: Transport::from(way),
             plan: ToAgent::Plan {
                 schema: SCHEMA,
                 node: node.name.clone(),
@@ -234,12 +228,11 @@ fn listen(address: SocketAddr) -> Result<Listen, Error> {
 }
 
 /// Bytes of the host's memory that workers must leave.
-fn reserve(options: &Options) -> u64 {
-    if options.unsafe_limits {
+pub(super) fn reserve(roots: &Roots, unsafe_limits: bool) -> u64 {
+    if unsafe_limits {
         return 0;
     }
-    let groups = Groups::default();
-    Memory::read(&options.roots, &groups).map_or(0, Memory::reserve)
+    Memory::read(roots, &Groups::default()).map_or(0, Memory::reserve)
 }
 
 fn manifest(

@@ -4,18 +4,17 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use similar::TextDiff;
 
 use super::artefacts::Artefact;
+use crate::host::digest::hex;
 
 /// The list of what we wrote.
 const LIST: &str = ".stressor-stack.json";
@@ -197,13 +196,6 @@ fn write_list(folder: &Path, list: &List) -> Result<(), Error> {
     let bytes = serde_json::to_vec_pretty(list)
         .map_err(|source| Error::List { path: path.clone(), source })?;
     put(&path, &bytes, 0o644)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

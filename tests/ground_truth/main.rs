@@ -4,9 +4,9 @@
 //! machine (about twenty minutes; root, and the tools that the cases name) and
 //! prints what was right, with Wilson intervals, beside four baselines.
 //! Without `--all` a few cases run, as a test. `--only TEXT` picks by name or
-//! family, `--half score` one half, `--without` all but a family, `--scrape 5` and `--seconds 40` make
-//! Prometheus coarser. Each run of the sampler is also judged with parts of what
-//! it saw taken away: then nothing else may be named.
+//! family, `--half score` one half, `--without` all but a family; `--scrape 5` and
+//! `--seconds 40` make Prometheus coarser. Each run of the sampler is also judged
+//! with parts of what it saw taken away: then nothing else may be named.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

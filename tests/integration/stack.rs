@@ -397,6 +397,16 @@ fn grafana_is_told_of_each_phase_and_looked_at() {
     assert!(checked.stdout.contains("Grafana 12.2.0, database ok"), "{}", checked.stdout);
     assert!(checked.stdout.contains("Successfully queried"), "{}", checked.stdout);
     assert!(!checked.stdout.contains("glsa_secret"));
+    // A password in an address would be printed and kept.
+    for arguments in [
+        ["run", &path, "--grafana=http://u:hidden@h:1", "--grafana-token-file=token"],
+        ["check", &path, "--grafana=http://u:hidden@h:1", "--grafana-token-file=token"],
+        ["check", &path, "--prometheus=http://u:hidden@h:1", "--format=json"],
+    ] {
+        let refused = sandbox.run(&arguments);
+        assert_eq!(refused.code, Some(2), "{arguments:?}: {}", refused.stdout);
+        assert!(!refused.stderr.contains("hidden"), "{}", refused.stderr);
+    }
     // A Grafana that is away costs a note and nothing else.
     let gone = format!("http://127.0.0.1:{}", free_port());
     let arguments = ["run", &path, "-q", "--grafana", &gone, "--grafana-token-file", "token"];
