@@ -24,7 +24,7 @@ pub enum Transport {
 
 /// For ssh: no questions, since nobody would answer; a dead way is noticed; and
 /// no time is lost on one.
-const SSH: [&str; 10] = [
+const SSH: [&str; 11] = [
     "-T",
     "-o",
     "BatchMode=yes",
@@ -34,7 +34,9 @@ const SSH: [&str; 10] = [
     "ServerAliveInterval=3",
     "-o",
     "ServerAliveCountMax=3",
-    "-q",
+    // No banners, but why a connection fails.
+    "-o",
+    "LogLevel=ERROR",
 ];
 
 impl From<&Way> for Transport {
