@@ -96,6 +96,7 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
         nodes: vec![NodeData {
             record,
             signals: SignalSet { signals, times: raw.times.clone(), interval_s: 1.0 },
+            beside: None,
         }],
         workers: vec![],
         events: vec![],

@@ -2,16 +2,20 @@
 //! reads a file, a clock or an environment.
 //!
 //! ```text
+//! sources.rs       which source a node is judged by, where two saw it
 //! resources/*.rs   what each resource's signals mean: thresholds, relations
 //! assess.rs        one resource, one device, one window -> Assessment
 //! verdict.rs       all assessments of a phase -> Verdict, ranking
+//! fleet.rs         all nodes: who was first, who is well, who is unlike the others
 //! ```
 
 pub mod assess;
+mod fleet;
 pub mod gates;
 pub mod manual;
 pub mod outcome;
 pub mod resources;
+pub mod sources;
 pub mod workload;
 
 #[cfg(test)]
@@ -21,7 +25,11 @@ mod onset;
 mod verdict;
 mod words;
 
-use crate::model::run::{NodeData, PhaseRecord, Run, State};
+use crate::model::{
+    run::{NodeData, PhaseRecord, Run, State},
+    series::SignalSet,
+    time::Window,
+};
 use outcome::{Analysis, Data, NodeOutcome, Overall, PhaseOutcome, Validity};
 
 /// Judge a run.
@@ -50,16 +58,20 @@ pub fn analyze(run: &Run) -> Analysis {
         validity: validity(run, &nodes),
         thresholds: gates::judge(run, &own),
         loads,
+        fleet: fleet::fleet(run, &nodes),
         nodes,
     }
 }
 
 /// How many samples a phase has of a node, and how many it should have.
 fn data(run: &Run, node: &NodeData, phase: &PhaseRecord) -> Data {
-    let window = run.steady(phase);
-    let interval_s = node.signals.interval_s.max(0.001);
-    let times: Vec<_> =
-        node.signals.times.iter().copied().filter(|t| window.contains(*t)).collect();
+    data_of(&node.signals, run.steady(phase))
+}
+
+/// The same of any signals and window.
+fn data_of(signals: &SignalSet, window: Window) -> Data {
+    let interval_s = signals.interval_s.max(0.001);
+    let times: Vec<_> = signals.times.iter().copied().filter(|t| window.contains(*t)).collect();
     let gaps = times
         .windows(2)
         .filter(|pair| matches!(pair, [a, b] if b.since(*a) > 1.5 * interval_s))

@@ -3,6 +3,7 @@
 //! have to do with it, in files of their own.
 
 mod data;
+mod fleet;
 mod loads;
 mod machine;
 mod metamorphic;

@@ -366,6 +366,62 @@ pub struct Latency {
     pub max_s: f64,
 }
 
+/// The limit that the first of several nodes reached.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct First {
+    /// Which node.
+    pub node: String,
+    /// In which phase.
+    pub phase: String,
+    /// A word of the resource vocabulary.
+    pub resource: String,
+    /// Its device.
+    pub device: Option<String>,
+    /// Saturated or full.
+    pub kind: Kind,
+    /// From when.
+    pub since: Timestamp,
+}
+
+/// A node that is unlike those under the same load.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Apart {
+    /// Which node.
+    pub node: String,
+    /// In which phase.
+    pub phase: String,
+    /// Catalogue name, or `load_operations`.
+    pub signal: String,
+    /// Unit of the two.
+    pub unit: &'static str,
+    /// Its mean over the phase.
+    pub value: f64,
+    /// The median of all nodes under that load.
+    pub median: f64,
+    /// In words.
+    pub text: String,
+}
+
+/// Several nodes together. Each node is in one of the four lists, by its worst
+/// phase under load.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fleet {
+    /// In a sentence or two.
+    pub statement: String,
+    /// Who reached a limit first; `None` when nobody did.
+    pub first: Option<First>,
+    /// Nodes at a limit.
+    pub at_limit: Vec<String>,
+    /// Nodes within a fifth of one.
+    pub near: Vec<String>,
+    /// Nodes seen to be clean.
+    pub healthy: Vec<String>,
+    /// Nodes that the data say nothing of.
+    pub unknown: Vec<String>,
+    /// Nodes unlike their peers, the most unlike first; ten at most.
+    pub apart: Vec<Apart>,
+}
+
 /// `verdict.json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Analysis {
@@ -381,6 +437,9 @@ pub struct Analysis {
     pub validity: Validity,
     /// The scenario's gates.
     pub thresholds: Vec<Gate>,
+    /// All nodes together, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Fleet>,
     /// Node by node.
     pub nodes: Vec<NodeOutcome>,
     /// What the load did.

@@ -28,10 +28,15 @@ pub fn signals_of(run: &Run, node: &NodeRecord) -> SignalSet {
     of(run.workers.iter().filter(|one| is_on(one, node)))
 }
 
-/// Whether a worker works on a node. The machine that runs the run has no name
-/// in its journal.
+/// Whether a worker works on a node.
 pub fn is_on(one: &WorkerInterval, node: &NodeRecord) -> bool {
-    if one.node.is_empty() { node.loaded && !node.agent } else { one.node == node.name }
+    journal_name(node).is_some_and(|name| one.node == name)
+}
+
+/// What the journal calls a node; the machine that runs the run has no name
+/// there. `None` for a node without workers.
+pub(super) fn journal_name(node: &NodeRecord) -> Option<&str> {
+    if node.agent { Some(&node.name) } else { node.loaded.then_some("") }
 }
 
 fn of<'a>(workers: impl Iterator<Item = &'a WorkerInterval>) -> SignalSet {
@@ -117,7 +122,7 @@ fn covered(intervals: &[&WorkerInterval]) -> Option<f64> {
 }
 
 /// The intervals in which a worker did not set itself up any more.
-fn at_work(run: &Run) -> impl Iterator<Item = &WorkerInterval> {
+pub(super) fn at_work(run: &Run) -> impl Iterator<Item = &WorkerInterval> {
     run.workers.iter().filter(|one| !one.setup)
 }
 

@@ -7,26 +7,24 @@ use anyhow::{Context as _, anyhow};
 use super::{
     args::ReportArgs,
     exit::{Exit, Failure},
-    output,
+    output, verdict,
 };
 use crate::{
-    analyze,
     report::{self, Format},
     scenario::diagnostic::nearest,
-    store::{self, folder::RunFolder},
+    store::folder::RunFolder,
 };
 
 pub(super) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let formats = formats(&args.format)?;
     let folder = RunFolder::find(&args.reports.reports, &args.run)?;
-    let run = store::read::run(&folder)?;
+    let (run, analysis) = verdict::read(&folder)?;
     if run.manifest.recovered && !args.quiet {
         output::warning(&format!(
             "{} was killed; the report shows what it had written until then",
             run.manifest.id
         ));
     }
-    let analysis = analyze::analyze(&run);
     let only_json = args.format.len() == 1 && formats == [Format::Json] && args.output.is_none();
     for format in &formats {
         let bytes = report::render(&run, &analysis, *format)?;

@@ -10,16 +10,24 @@ use crate::{
     analyze::{
         self,
         outcome::{Analysis, Kind},
+        sources,
     },
     model::run::Run,
     report::{self, Format},
     store::{self, folder::RunFolder},
 };
 
+/// Read a run and judge it, each node by a source that saw it.
+pub(super) fn read(folder: &RunFolder) -> Result<(Run, Analysis), store::Error> {
+    let mut run = store::read::run(folder)?;
+    sources::settle(&mut run);
+    let analysis = analyze::analyze(&run);
+    Ok((run, analysis))
+}
+
 /// Judge the run of a folder, write its reports and print the verdict.
 pub(super) fn judge(folder: &RunFolder, judging: Judging) -> Result<Analysis, Failure> {
-    let run = store::read::run(folder)?;
-    let analysis = analyze::analyze(&run);
+    let (run, analysis) = read(folder)?;
     let mut written = Ok(());
     for format in [Format::Html, Format::Png, Format::Json] {
         let bytes = report::render(&run, &analysis, format)?;

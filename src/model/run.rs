@@ -328,6 +328,8 @@ pub struct NodeData {
     pub record: NodeRecord,
     /// Its signals.
     pub signals: SignalSet,
+    /// What the node's own sampler saw beside its Prometheus, where both looked.
+    pub beside: Option<SignalSet>,
 }
 
 /// Everything that analysis and report need of a run.

@@ -77,6 +77,8 @@ pub(super) struct Document {
     pub(super) statement: String,
     pub(super) badges: Vec<Badge>,
     pub(super) notes: Vec<String>,
+    /// All nodes in a sentence or two, and who is unlike the others.
+    pub(super) fleet: Vec<String>,
     pub(super) columns: Vec<String>,
     pub(super) matrix: Vec<MatrixRow>,
     pub(super) seconds: f64,
@@ -122,6 +124,7 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
         ),
         badges: badges(analysis),
         notes: analysis.validity.notes.clone(),
+        fleet: fleet(analysis),
         columns,
         matrix,
         seconds: whole.seconds().max(1.0),
@@ -170,6 +173,14 @@ pub(super) fn document(run: &Run, analysis: &Analysis) -> Document {
         overrides: manifest.overrides.join(", "),
         tool: format!("stressor {}", manifest.tool),
     }
+}
+
+/// All nodes together; nothing for a single one.
+pub(super) fn fleet(analysis: &Analysis) -> Vec<String> {
+    analysis.fleet.as_ref().map_or_else(Vec::new, |fleet| {
+        let apart = fleet.apart.iter().map(|apart| format!("{}.", apart.text));
+        std::iter::once(fleet.statement.clone()).chain(apart).collect()
+    })
 }
 
 /// The verdict in a few words: `cpu saturated on local`.

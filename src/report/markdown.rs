@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::document::{headline, load_rows};
+use super::document::{fleet, headline, load_rows};
 use crate::{analyze::outcome::Analysis, model::run::Run};
 
 pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
     let mut text = format!("## {}: {}\n\n", analysis.run, escaped(&headline(analysis)));
     if let Some(overall) = &analysis.overall {
         let _ = writeln!(text, "{}\n", escaped(&overall.statement));
+    }
+    for paragraph in fleet(analysis) {
+        let _ = writeln!(text, "{}\n", escaped(&paragraph));
     }
     text.push_str("| node | phase | verdict | kind | grade | cause |\n| --- | --- | --- | --- | --- | --- |\n");
     for node in &analysis.nodes {

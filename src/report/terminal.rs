@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use super::document::{headline, load_rows, order, tone};
+use super::document::{fleet, headline, load_rows, order, tone};
 use crate::{
     analyze::outcome::{Analysis, Kind},
     model::{run::Run, units::three_digits},
@@ -32,6 +32,12 @@ pub fn render(run: &Run, analysis: &Analysis, columns: usize) -> String {
             overall.grade.name(),
             overall.cause.name()
         );
+    }
+    for text in fleet(analysis) {
+        out.push('\n');
+        for line in wrapped(&text, width - 2) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     phases(run, analysis, width, &mut out);
     loads(run, analysis, width, &mut out);

@@ -13,8 +13,9 @@ use super::{Error, folder::RunFolder, journal, names};
 use crate::{
     model::{
         catalogue::SIGNALS,
-        run::{NodeData, Run, SourceKind, State},
+        run::{NodeData, NodeRecord, Run, SourceKind, State},
         series::{Key, Point, RawSet, Signal, SignalSet, Snapshot},
+        stats,
         time::Timestamp,
     },
     scenario,
@@ -69,6 +70,7 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
                     far.remove(instance).unwrap_or_default().finish(record.interval_s)
                 }
             },
+            beside: beside(path, record, &raw, &mut damaged),
         })
         .collect();
     if damaged > 0 {
@@ -106,6 +108,29 @@ fn recovered(run: &mut Run) {
 /// Never for a damaged journal: damaged lines are passed over.
 pub fn embedded_signals(folder: &RunFolder, interval_s: f64) -> SignalSet {
     derived(&samples(folder.path(), names::SAMPLES, &mut 0), interval_s)
+}
+
+/// What the sampler of a node that is loaded saw beside its Prometheus.
+fn beside(
+    folder: &Path,
+    record: &NodeRecord,
+    here: &RawSet,
+    damaged: &mut usize,
+) -> Option<SignalSet> {
+    if record.source == SourceKind::Embedded || !record.loaded {
+        return None;
+    }
+    let far = record.agent.then(|| samples(folder, &names::samples_of(&record.name), damaged));
+    let raw = far.as_ref().unwrap_or(here);
+    let between: Vec<f64> = raw
+        .times
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [a, b] => Some(b.since(*a)),
+            _ => None,
+        })
+        .collect();
+    Some(derived(raw, stats::median(&between)?))
 }
 
 fn derived(raw: &RawSet, interval_s: f64) -> SignalSet {
