@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Service, component, free_port, machine, phase, wait_for_port};
+use crate::support::{Sandbox, Service, component, free_port, phase, wait_for_port};
 
 /// A machine that exists in files only.
 struct Fake {
@@ -215,7 +215,6 @@ const COLLECTORS: [&str; 10] = [
 
 #[test]
 fn what_this_machine_cannot_show_is_named_through_the_whole_chain() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     let mut targets = Vec::new();
     let mut kept: (Vec<Living>, Vec<Service>) = (Vec::new(), Vec::new());

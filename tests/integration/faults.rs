@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{
     prometheus::Stack,
-    support::{Outcome, Sandbox, machine, phase},
+    support::{Outcome, Sandbox, machine, phase, works_for_a_test},
 };
 
 /// What is done to answers.
@@ -219,6 +219,7 @@ const WATCH: &str = "name = \"watch\"\n[telemetry]\ntimeout = \"2s\"\n[[phase]]\
 /// Watch for fourteen seconds, with the fault from the eighth on; everything it
 /// prints, and how long it took.
 fn watched(fault: Fault, server: u16) -> (Fault, Outcome, Duration) {
+    works_for_a_test();
     let proxy = Proxy::before(server, fault);
     let sandbox = Sandbox::new();
     let path = sandbox.write("scenario.toml", WATCH).display().to_string();
@@ -297,7 +298,8 @@ fn every_fault_is_survived_and_told() {
 type Mishap = fn(&mut Stack);
 
 /// Watch for sixteen seconds; from the fifth on, something happens.
-fn mishap(happens: Mishap) -> (Value, Stack) {
+fn mishap(happens: Mishap) -> Value {
+    works_for_a_test();
     let mut stack = Stack::start("");
     let sandbox = Sandbox::new();
     let scenario = WATCH.replace("14s", "16s");
@@ -313,7 +315,7 @@ fn mishap(happens: Mishap) -> (Value, Stack) {
     happens(&mut stack);
     let outcome = Outcome::of(&child.wait_with_output().expect("it ends"));
     assert_eq!(outcome.code, Some(0));
-    (serde_json::from_str(&outcome.stdout).expect("one JSON document"), stack)
+    serde_json::from_str(&outcome.stdout).expect("one JSON document")
 }
 
 #[test]
@@ -333,7 +335,7 @@ fn what_happens_to_servers_and_targets_is_told_and_costs_only_itself() {
             cases.iter().map(|(_, happens, _)| scope.spawn(|| mishap(*happens))).collect();
         all.into_iter().map(|one| one.join().expect("it ends")).collect()
     });
-    for ((name, _, expected), (document, _stack)) in cases.iter().zip(results) {
+    for ((name, _, expected), document) in cases.iter().zip(results) {
         let quiet = phase(&document, "quiet");
         let samples = quiet["data"]["samples"].as_u64().expect("a count");
         assert!(expected.contains(&samples), "{name}: {samples} samples");

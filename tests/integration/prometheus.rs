@@ -64,8 +64,39 @@ impl Stack {
                  scrape_configs:\n  - job_name: node\n    static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]\n"
             ),
         );
+        let mut command = Self::server(server, &sandbox, &config, port);
+        if !prefix.is_empty() {
+            command.arg(format!("--web.route-prefix={prefix}"));
+        }
+        let prometheus = Some(Service::start(&mut command));
+        wait_for_port(exporter_port);
+        wait_for_port(port);
+        let stack = Self { exporter, prometheus, command, exporter_port, port, sandbox };
+        Self::has_scraped(port, prefix);
+        stack
+    }
+
+    /// Another server that scrapes the same, and its port.
+    fn also(&self, server: &Path) -> (Service, u16) {
+        let port = free_port();
+        let config = self.sandbox.path().join("prometheus.yml");
+        let service = Service::start(&mut Self::server(server, &self.sandbox, &config, port));
+        wait_for_port(port);
+        Self::has_scraped(port, "");
+        (service, port)
+    }
+
+    fn has_scraped(port: u16, prefix: &str) {
+        let url = format!("{prefix}/api/v1/query?query=count_over_time(up%5B1m%5D)%20%3E%204");
+        // VictoriaMetrics shows them when they are half a minute old.
+        wait_for("five scrapes", 80, || {
+            get(port, &url).is_some_and(|body| body.contains("127.0.0.1"))
+        });
+    }
+
+    fn server(server: &Path, sandbox: &Sandbox, config: &Path, port: u16) -> Command {
         let mut command = Command::new(server);
-        let data = sandbox.path().join("data");
+        let data = sandbox.path().join(format!("data-{port}"));
         if server.ends_with("victoria-metrics") {
             command
                 .arg(format!("-promscrape.config={}", config.display()))
@@ -75,21 +106,10 @@ impl Stack {
             command
                 .arg(format!("--config.file={}", config.display()))
                 .arg(format!("--storage.tsdb.path={}", data.display()))
-                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .arg("--web.enable-remote-write-receiver");
         }
-        if !prefix.is_empty() {
-            command.arg(format!("--web.route-prefix={prefix}"));
-        }
-        let prometheus = Some(Service::start(&mut command));
-        wait_for_port(exporter_port);
-        wait_for_port(port);
-        let stack = Self { exporter, prometheus, command, exporter_port, port, sandbox };
-        let url = format!("{prefix}/api/v1/query?query=count_over_time(up%5B1m%5D)%20%3E%204");
-        // VictoriaMetrics shows them when they are half a minute old.
-        wait_for("five scrapes", 80, || {
-            get(stack.port, &url).is_some_and(|body| body.contains("127.0.0.1"))
-        });
-        stack
+        command
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -135,20 +155,25 @@ const OF_AN_INSTANT: [&str; 6] = [
     "network_queue_bytes",
 ];
 
-/// A queue while busy is a quotient: of a disk that is hardly ever busy, a mean
-/// of quotients is another number for every stretch that they are taken over.
-/// The rule asks for it where the disk is busy, and there both must agree.
+/// Quotients, and what they divide by. A mean of quotients is another number for
+/// every stretch that they are taken over; weighed by their divisor they are not.
+const QUOTIENTS: [(&str, &str); 2] =
+    [("disk_await", "disk_operations"), ("disk_queue_while_busy", "disk_busy")];
+/// A disk that is hardly ever busy: what divides by that says nothing, and no rule
+/// asks for it.
 const BUSY_ENOUGH: f64 = 0.2;
 
-fn divides_by_next_to_nothing(
-    name: &str,
-    device: Option<&str>,
-    all: &SignalSet,
-    window: Window,
-) -> bool {
-    let busy =
-        || all.get("disk_busy", device).and_then(|busy| stats::mean(&busy.values_in(window)));
-    name == "disk_queue_while_busy" && busy().is_none_or(|busy| busy < BUSY_ENOUGH)
+/// The mean of a quotient over a window.
+fn weighed(signals: &SignalSet, name: &str, device: Option<&str>, window: Window) -> Option<f64> {
+    let (_, divisor) = QUOTIENTS.iter().find(|(quotient, _)| *quotient == name)?;
+    let busy = stats::mean(&signals.get("disk_busy", device)?.values_in(window))?;
+    let weights = signals.get(divisor, device)?;
+    let (mut sum, mut all) = (0.0, 0.0);
+    for point in signals.get(name, device)?.points_in(window) {
+        let weight = weights.points.iter().find(|weight| weight.t == point.t)?.v;
+        (sum, all) = (sum + point.v * weight, all + weight);
+    }
+    (busy > BUSY_ENOUGH && all > 0.0).then(|| sum / all)
 }
 
 /// Our values, averaged over the same stretches of time as each of theirs.
@@ -179,15 +204,14 @@ fn sources_agree(folder: &Path) {
         }
         for theirs in node.signals.all(row.name) {
             let Some(ours) = embedded.get(row.name, theirs.device.as_deref()) else { continue };
-            if divides_by_next_to_nothing(row.name, theirs.device.as_deref(), &embedded, inner) {
-                continue;
-            }
-            let (Some(a), Some(b)) = (
-                stats::mean(&theirs.values_in(inner)),
-                stats::mean(&as_they_see(theirs, ours, inner)),
-            ) else {
-                continue;
+            let device = theirs.device.as_deref();
+            let means = if QUOTIENTS.iter().any(|(name, _)| *name == row.name) {
+                [&node.signals, &embedded].map(|all| weighed(all, row.name, device, inner))
+            } else {
+                let ours = as_they_see(theirs, ours, inner);
+                [stats::mean(&theirs.values_in(inner)), stats::mean(&ours)]
             };
+            let [Some(a), Some(b)] = means else { continue };
             // Full scale: the ceiling of a share, of cores, of memory; else the
             // largest value that the run had.
             let scale = match row.unit {
@@ -201,11 +225,8 @@ fn sources_agree(folder: &Path) {
             };
             if scale <= 0.0 {
                 assert!(a.abs() < 1e-9 && b.abs() < 1e-9, "{}", row.name);
-            } else {
-                let device = &theirs.device;
-                if (a - b).abs() / scale >= 0.03 {
-                    apart.push(format!("{} {device:?}: Prometheus {a}, embedded {b}", row.name));
-                }
+            } else if (a - b).abs() / scale >= 0.03 {
+                apart.push(format!("{} {device:?}: Prometheus {a}, embedded {b}", row.name));
             }
             compared.push(row.name);
         }
@@ -214,6 +235,12 @@ fn sources_agree(folder: &Path) {
     compared.dedup();
     for name in ["cpu_busy", "memory_used_ratio", "disk_busy", "cpu_psi_some", "io_psi_some"] {
         assert!(compared.contains(&name), "{name} was not compared: {compared:?}");
+    }
+    // Where the disk was busy, its quotients were.
+    let busy =
+        embedded.all("disk_busy").iter().filter_map(|one| stats::mean(&one.values_in(inner)));
+    if busy.fold(0.0, f64::max) > 2.0 * BUSY_ENOUGH {
+        assert!(QUOTIENTS.iter().all(|(name, _)| compared.contains(name)), "{compared:?}");
     }
     assert!(compared.len() >= 45, "{} compared: {compared:?}", compared.len());
 }
@@ -293,27 +320,44 @@ fn newest_prometheus() -> std::path::PathBuf {
 const CPU_ON_ALL: &str = "name = \"cpu\"\n[[phase]]\nname = \"baseline\"\nduration = \"8s\"\n[[phase]]\nname = \"load\"\nduration = \"10s\"\n[[phase.load]]\nkind = \"cpu\"\nworkers = \"4x-cores\"\n";
 
 /// A run that loads all cores, as this server has seen it: the cores are named,
-/// on whole data. What the report notes.
-fn cpu_is_named_by(server: &Path) -> String {
-    let _machine = machine();
-    let stack = Stack::scraped_by(server, "");
+/// on whole data.
+fn cpu_is_named_by(stack: &Stack) -> Value {
     let verdict = stack.sandbox.verdict(CPU_ON_ALL, &["--prometheus", &stack.url()]);
     let of_load = phase(&verdict, "load");
     assert_eq!(of_load["verdict"]["resource"], "cpu", "{of_load}");
     assert_eq!(of_load["verdict"]["kind"], "saturated", "{of_load}");
     assert_eq!(verdict["validity"]["ok"], true, "{}", verdict["validity"]);
-    verdict["validity"]["notes"].to_string()
+    verdict
 }
 
 #[test]
 fn prometheus_3_gives_the_same_verdict() {
-    cpu_is_named_by(&newest_prometheus());
+    let _machine = machine();
+    cpu_is_named_by(&Stack::scraped_by(&newest_prometheus(), ""));
 }
 
 #[test]
 fn victoria_metrics_hides_its_newest_samples_and_they_are_waited_for() {
-    let notes = cpu_is_named_by(&component(&["victoria-metrics"]));
+    let _machine = machine();
+    let stack = Stack::scraped_by(&component(&["victoria-metrics"]), "");
+    let (_prometheus, port) = stack.also(&component(&["prometheus"]));
+    let verdict = cpu_is_named_by(&stack);
+    let notes = verdict["validity"]["notes"].to_string();
     assert!(notes.contains("VictoriaMetrics hides its newest 30 s"), "{notes}");
+    // What both have scraped of the same machine says the same.
+    let of_load = phase(&verdict, "load");
+    let (start, end) = (of_load["start"].as_str().unwrap(), of_load["end"].as_str().unwrap());
+    let said = [stack.url(), format!("http://127.0.0.1:{port}")].map(|url| {
+        let window = ["--start", start, "--end", end, "--format", "json"];
+        let outcome =
+            stack.sandbox.run(&[&["analyze", "--prometheus", &url], &window[..]].concat());
+        assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+        let back: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let overall = &back["overall"];
+        assert_eq!(overall["resource"], "cpu", "{back:#}");
+        (overall["kind"].clone(), overall["grade"].clone(), back["nodes"][0]["node"].clone())
+    });
+    assert_eq!(said[0], said[1]);
 }
 
 #[test]
@@ -422,7 +466,6 @@ fn a_path_prefix_is_kept() {
 
 #[test]
 fn a_node_that_is_not_there_lists_those_that_are() {
-    let _machine = machine();
     let stack = Stack::start("");
     let text =
         "name = \"x\"\n[[node]]\nname = \"db-7\"\n[[phase]]\nname = \"watch\"\nduration = \"1s\"\n";

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Service, component, free_port, machine, wait_for_port};
+use crate::support::{Sandbox, Service, component, free_port, wait_for_port};
 
 /// When the first sample was taken.
 const FIRST: f64 = 1_795_525_128.0;
@@ -89,7 +89,6 @@ fn of(node: &str, resource: &str, kind: &str) -> (String, String, String) {
 
 #[test]
 fn each_node_of_a_recorded_run_gets_its_true_verdict() {
-    let _machine = machine();
     let recorded = Recorded::start();
     let spinners = recorded.verdicts(9.0, 30.0);
     assert!(spinners.contains(&of("c1", "cpu", "saturated")), "{spinners:?}");

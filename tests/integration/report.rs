@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use crate::support::{Sandbox, machine, scenario};
+use crate::support::{Sandbox, scenario};
 
 #[test]
 fn the_same_folder_gives_the_same_bytes() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     sandbox.verdict(&scenario("kind = \"cpu\"\nworkers = 1\nload = 50", 3.0), &[]);
     let folder = sandbox.reports("run-1");
@@ -31,7 +30,6 @@ fn the_same_folder_gives_the_same_bytes() {
 
 #[test]
 fn every_format_is_written() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     sandbox.verdict(&scenario("kind = \"cpu\"\nworkers = 1\nload = 50", 3.0), &[]);
     let outcome = sandbox.run(&[

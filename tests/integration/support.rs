@@ -1,33 +1,79 @@
 //! What the tests share: a folder of their own, the program, real components.
 
 use std::{
+    cell::Cell,
     fs,
     net::{TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-static MACHINE: Mutex<()> = Mutex::new(());
+/// The machine belongs to one test that loads or measures it, or to any number
+/// of others.
+static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Hold this while loading or measuring the machine.
-pub(crate) fn machine() -> MutexGuard<'static, ()> {
-    // A test that failed while holding it has not broken the machine.
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+thread_local! {
+    /// Whether the test on this thread has its share of the machine.
+    static HAS_SHARE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A folder that vanishes, and the program run in it.
+/// Hold this while loading or measuring the machine: no other test runs.
+pub(crate) fn machine() -> Share {
+    HAS_SHARE.set(true);
+    // A test that failed while holding it has not broken the machine.
+    Share::Whole(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A test's share of the machine, until it is dropped.
+#[expect(dead_code, reason = "guards are held, not read")]
+pub(crate) enum Share {
+    Whole(RwLockWriteGuard<'static, ()>),
+    Part(RwLockReadGuard<'static, ()>),
+    /// That of the test that this thread works for.
+    OfTheTest,
+}
+
+impl Share {
+    /// Beside other tests, unless this test has the machine already.
+    fn part() -> Self {
+        if HAS_SHARE.get() {
+            return Self::OfTheTest;
+        }
+        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        HAS_SHARE.set(true);
+        Self::Part(guard)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if !matches!(self, Self::OfTheTest) {
+            HAS_SHARE.set(false);
+        }
+    }
+}
+
+/// Say that this thread works for a test that has its share.
+pub(crate) fn works_for_a_test() {
+    HAS_SHARE.set(true);
+}
+
+/// A folder that vanishes, and the program run in it. A test that has one runs
+/// beside others, but not beside one that has the machine.
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
+    _share: Share,
 }
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        let share = Share::part();
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), _share: share }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -36,8 +82,23 @@ impl Sandbox {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the sandbox can be written");
         fs::write(&path, text).expect("the sandbox can be written");
         path
+    }
+
+    /// A program of the shell; its first line is written for it.
+    pub(crate) fn program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.write(name, &format!("#!/bin/sh\n{script}"));
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&path, mode).expect("the sandbox can be written");
+        path
+    }
+
+    /// PATH with a folder of ours before it.
+    pub(crate) fn path_with(&self, folder: &str) -> String {
+        let path = std::env::var("PATH").expect("there is a PATH");
+        format!("{}:{path}", self.path().join(folder).display())
     }
 
     /// The program, in this folder, without the user's environment.
