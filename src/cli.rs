@@ -8,6 +8,7 @@ mod exit;
 mod fleet;
 mod list;
 mod live;
+mod nodes;
 mod output;
 mod report;
 mod run;

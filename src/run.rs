@@ -7,6 +7,7 @@ pub mod conduct;
 pub mod guards;
 pub mod nodes;
 pub mod past;
+pub mod push;
 
 mod conductor;
 mod crew;
@@ -16,6 +17,7 @@ mod live;
 mod progress;
 mod sampling;
 mod scraping;
+mod series;
 mod signals;
 
 pub use conduct::{Options, Outcome, conduct};

@@ -13,7 +13,7 @@ mod check;
 mod tree;
 
 use diagnostic::{Diagnostic, Source};
-use plan::Plan;
+use plan::{NodePlan, Plan};
 use setup::Setup;
 
 /// A scenario that cannot be used, with every reason that was found.
@@ -37,14 +37,69 @@ pub struct Error {
 pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Plan, Error> {
     let source = Source::new(name, text, overrides);
     let mut diagnostics = Vec::new();
-    let plan = tree::parse(&source, &mut diagnostics).and_then(|tree| {
-        check::check(&tree, keys::SCENARIO, &mut diagnostics);
-        build::plan(&tree, &mut diagnostics)
+    let tree = tree::parse(&source, &mut diagnostics);
+    let plan = tree.as_ref().and_then(|tree| {
+        check::check(tree, keys::SCENARIO, &mut diagnostics);
+        build::plan(tree, &mut diagnostics)
     });
+    if let (Some(plan), Some(tree), true) = (&plan, &tree, diagnostics.is_empty()) {
+        for node in plan.nodes.iter().filter(|node| !node.set.is_empty()) {
+            if let Err(why) = changed(name, text, overrides, plan, node) {
+                let place = build::place_of_set(tree, &node.name);
+                let what = format!("node {:?} cannot have this `set`: {why}", node.name);
+                diagnostics.push(
+                    Diagnostic::new(place, what).hint(
+                        "it changes what a load does on this node: phase.PHASE.load.KEY=VALUE",
+                    ),
+                );
+            }
+        }
+    }
     match plan {
         Some(plan) if diagnostics.is_empty() => Ok(plan),
         _ => Err(render(&source, diagnostics)),
     }
+}
+
+/// The plan as one node carries it out: with what its `set` changes, and without
+/// the loads of other nodes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_for(name: &str, text: &str, overrides: &[String], node: &str) -> Result<Plan, Error> {
+    let plan = parse(name, text, overrides)?;
+    let set = plan.nodes.iter().find(|one| one.name == node).filter(|one| !one.set.is_empty());
+    let plan = match set.map(|one| changed(name, text, overrides, &plan, one)) {
+        Some(Ok(changed)) => changed,
+        // `parse` has refused what cannot be changed.
+        Some(Err(_)) | None => plan,
+    };
+    Ok(plan.on_node(node))
+}
+
+/// The plan with what a node's `set` changes, or why it must not.
+fn changed(
+    name: &str,
+    text: &str,
+    overrides: &[String],
+    plan: &Plan,
+    node: &NodePlan,
+) -> Result<Plan, String> {
+    let all: Vec<String> = overrides.iter().chain(&node.set).cloned().collect();
+    let source = Source::new(name, text, &all);
+    let mut diagnostics = Vec::new();
+    let changed = tree::parse(&source, &mut diagnostics).and_then(|tree| {
+        check::check(&tree, keys::SCENARIO, &mut diagnostics);
+        build::plan(&tree, &mut diagnostics)
+    });
+    let changed = match changed {
+        Some(changed) if diagnostics.is_empty() => changed,
+        _ => return Err(render(&source, diagnostics).text),
+    };
+    if changed.in_common() != plan.in_common() {
+        return Err("it would change more than loads, which all nodes share".to_owned());
+    }
+    Ok(changed)
 }
 
 /// Parse and validate a `stack.toml`.

@@ -119,6 +119,8 @@ pub struct RunArgs {
     /// Replace a value of the scenario, such as phase.load.duration=5s
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub nodes: NodesFrom,
     /// Attach a label to the run
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     pub tag: Vec<String>,
@@ -128,6 +130,15 @@ pub struct RunArgs {
     /// Let a Prometheus scrape the run's own series here, such as 127.0.0.1:9105
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
+    /// Push the run's own series there (Prometheus's remote write)
+    #[arg(long, value_name = "URL", env = "STRESSOR_REMOTE_WRITE")]
+    pub remote_write: Option<String>,
+    /// File with a bearer token for it
+    #[arg(long, value_name = "FILE", requires = "remote_write")]
+    pub remote_write_token_file: Option<PathBuf>,
+    /// A header for it, such as "X-Scope-OrgID: team-a"; no secrets
+    #[arg(long, value_name = "NAME: VALUE", requires = "remote_write")]
+    pub remote_write_header: Vec<String>,
     /// Mark the phases in this Grafana as annotations
     #[arg(long, value_name = "URL", env = "STRESSOR_GRAFANA", requires = "grafana_token_file")]
     pub grafana: Option<String>,
@@ -154,6 +165,21 @@ pub struct RunArgs {
     /// Print every event
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Nodes beside those of the scenario.
+#[derive(Debug, Args)]
+pub struct NodesFrom {
+    /// Add the nodes of an inventory: prometheus (its targets, watched only), ssh
+    /// or ssh:FILE (hosts of ssh's configuration), ansible:INVENTORY
+    #[arg(long, value_name = "SOURCE")]
+    pub nodes_from: Option<String>,
+    /// Only those whose name, or a group of theirs, matches this expression whole
+    #[arg(long, value_name = "REGEX", requires = "nodes_from")]
+    pub nodes_match: Option<String>,
+    /// Load the nodes of Prometheus, too, over ssh to the host of their instance
+    #[arg(long, requires = "nodes_from")]
+    pub nodes_ssh: bool,
 }
 
 /// `stressor analyze`.
@@ -287,7 +313,7 @@ pub enum StackCommand {
     Init(StackInitArgs),
     /// Check ports, targets, clocks, rules and dashboards of a set-up
     Check(StackCheckArgs),
-    /// Start a Prometheus and a node_exporter on this machine
+    /// Start a Prometheus, a node_exporter and, where installed, a Grafana here
     Up(StackLocalArgs),
     /// Stop what `stack up` started
     Down(StackLocalArgs),
@@ -390,6 +416,8 @@ pub struct CheckArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
+    pub nodes: NodesFrom,
+    #[command(flatten)]
     pub probing: Probing,
 }
 
@@ -405,6 +433,9 @@ pub struct StackLocalArgs {
     /// Port of node_exporter on loopback
     #[arg(long, default_value_t = 9100)]
     pub exporter_port: u16,
+    /// Port of Grafana on loopback, where it is installed
+    #[arg(long, default_value_t = 3000)]
+    pub grafana_port: u16,
     /// Distance of scrapes
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub scrape_interval: String,
@@ -421,5 +452,7 @@ pub enum FleetCommand {
         /// Replace a value of the scenario
         #[arg(long = "set", value_name = "KEY=VALUE")]
         set: Vec<String>,
+        #[command(flatten)]
+        nodes: NodesFrom,
     },
 }

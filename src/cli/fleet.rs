@@ -1,26 +1,20 @@
 //! `stressor fleet` and `stressor agent`.
 
-use std::fs;
-
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::{
     args::FleetCommand,
     exit::{Exit, Failure},
-    output,
+    nodes, output,
 };
 use crate::{
     fleet::{remote, transport::Transport},
     run::agent::{self, End},
-    scenario,
 };
 
 pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
-    let FleetCommand::Clean { scenario: path, set } = command;
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the scenario {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
-    let plan = scenario::parse(&path.display().to_string(), &text, set)?;
+    let FleetCommand::Clean { scenario: path, set, nodes } = command;
+    let (_, plan) = nodes::read(path, set, nodes)?;
     let mut errors = Vec::new();
     for node in &plan.nodes {
         let Some(way) = &node.way else { continue };

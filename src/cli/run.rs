@@ -1,6 +1,6 @@
 //! `stressor run`.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, anyhow};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::{
     args::{Printed, RunArgs},
     exit::{Exit, Failure},
     live::Display,
-    output,
+    nodes, output,
     stack::without_secret,
     verdict,
 };
@@ -17,14 +17,11 @@ use crate::{
     host::Roots,
     load::preflight,
     model::run::State,
-    run::{Options, annotations::Grafana, conduct},
-    scenario::{self, explain, plan::Plan},
+    run::{Options, annotations::Grafana, conduct, push::Receiving},
+    scenario::{explain, plan::Plan},
 };
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let text = fs::read_to_string(&args.scenario)
-        .with_context(|| format!("cannot read the scenario {}", args.scenario.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
     let mut overrides = args.set.clone();
     if let Some(url) = &args.prometheus {
         overrides.push(format!("telemetry.prometheus=\"{url}\""));
@@ -32,7 +29,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.confirm {
         overrides.push("confirm=true".to_owned());
     }
-    let plan = scenario::parse(&args.scenario.display().to_string(), &text, &overrides)?;
+    let (text, plan) = nodes::read(&args.scenario, &overrides, &args.nodes)?;
     let roots = Roots { proc: args.procfs.clone(), sys: args.sysfs.clone() };
     if args.dry_run {
         return dry_run(args, &plan, &roots);
@@ -46,6 +43,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         roots,
         unsafe_limits: args.unsafe_limits,
         listen: args.listen,
+        remote_write: remote_write(args)?,
         grafana: grafana(args)?,
     };
     let mut display = Display::new(args.quiet, args.verbose);
@@ -122,10 +120,37 @@ fn grafana(args: &RunArgs) -> Result<Option<Grafana>, Failure> {
         return Ok(None);
     };
     without_secret("--grafana", url)?;
-    let token = fs::read_to_string(path)
+    Ok(Some(Grafana { url: url.clone(), token: token(path)? }))
+}
+
+/// Who the run's own series are pushed to.
+fn remote_write(args: &RunArgs) -> Result<Option<Receiving>, Failure> {
+    let Some(url) = &args.remote_write else { return Ok(None) };
+    without_secret("--remote-write", url)?;
+    let header = |text: &String| {
+        let parts = text.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+        parts
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .ok_or_else(|| {
+                let what = format!(
+                    "--remote-write-header {text:?} has no name and value: write \"NAME: VALUE\""
+                );
+                Failure::new(Exit::Usage, anyhow!(what))
+            })
+    };
+    Ok(Some(Receiving {
+        url: url.clone(),
+        token: args.remote_write_token_file.as_deref().map(token).transpose()?,
+        headers: args.remote_write_header.iter().map(header).collect::<Result<_, _>>()?,
+    }))
+}
+
+fn token(path: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read the token file {}", path.display()))
         .map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(Some(Grafana { url: url.clone(), token: token.trim().to_owned() }))
+    Ok(text.trim().to_owned())
 }
 
 fn tags(given: &[String]) -> Result<BTreeMap<String, String>, Failure> {

@@ -12,7 +12,7 @@ use super::{
         StackInitArgs, StackLocalArgs, StackRenderArgs,
     },
     exit::{Exit, Failure},
-    output,
+    nodes, output,
 };
 use crate::{
     analyze::resources,
@@ -183,10 +183,12 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         decisive: resources::decisive(),
     };
     if let Some(path) = &args.scenario {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("cannot read the scenario {}", path.display()))
-            .map_err(|error| Failure::new(Exit::Usage, error))?;
-        let plan = scenario::parse(&path.display().to_string(), &text, &args.set)?;
+        let mut set = args.set.clone();
+        // The inventory may be that of the Prometheus given here.
+        set.extend(
+            args.probing.prometheus.iter().map(|url| format!("telemetry.prometheus=\"{url}\"")),
+        );
+        let (_, plan) = nodes::read(path, &set, &args.nodes)?;
         subject.nodes = plan
             .nodes
             .iter()
@@ -323,6 +325,7 @@ fn local(args: &StackLocalArgs) -> Result<Local, Failure> {
         data: args.data.clone(),
         port: args.port,
         exporter_port: args.exporter_port,
+        grafana_port: args.grafana_port,
         scrape_interval: interval,
         node: facts::read(&Roots::default()).hostname,
     })
@@ -335,6 +338,9 @@ fn up(args: &StackLocalArgs) -> Result<Exit, Failure> {
             "{GREEN}up{GREEN:#} {:<14} {}  (process {})\n",
             one.program, one.url, one.pid
         ));
+    }
+    if !running.iter().any(|one| one.program == "grafana") {
+        output::text(&format!("{DIM}Grafana is not installed, and left out{DIM:#}\n"));
     }
     let port = args.port;
     output::text(&format!(

@@ -14,8 +14,7 @@ pub enum Transport {
         /// As ssh takes it: `user@host`, or a name of its configuration.
         target: String,
     },
-    /// `kubectl exec`, `docker exec`, `srun` or anything else that runs what
-    /// follows it on the node.
+    /// Anything that runs what follows it on the node.
     Command {
         /// Program and arguments.
         prefix: Vec<String>,
@@ -39,12 +38,40 @@ const SSH: [&str; 11] = [
     "LogLevel=ERROR",
 ];
 
+/// For Slurm: the whole node, all its cores and memory, and nobody else's job
+/// beside the load. Nobody waits in a queue that does not move.
+const SRUN: [&str; 8] = [
+    "srun",
+    "--quiet",
+    "--nodes=1",
+    "--ntasks=1",
+    "--exclusive",
+    "--mem=0",
+    "--cpu-bind=none",
+    "--immediate=30",
+];
+
 impl From<&Way> for Transport {
     fn from(way: &Way) -> Self {
-        match way {
-            Way::Ssh(target) => Self::Ssh { target: target.clone() },
-            Way::Command(prefix) => Self::Command { prefix: prefix.clone() },
-        }
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let prefix = match way {
+            Way::Ssh(target) => return Self::Ssh { target: target.clone() },
+            Way::Command(prefix) => prefix.clone(),
+            Way::Docker(container) => words(&["docker", "exec", "-i", container]),
+            Way::Srun(node) => {
+                let mut prefix: Vec<String> = words(&SRUN);
+                prefix.push(format!("--nodelist={node}"));
+                prefix
+            }
+            Way::Kubectl { namespace, pod, container } => {
+                let mut prefix: Vec<String> = words(&["kubectl", "exec", "-i"]);
+                prefix.extend(namespace.iter().map(|namespace| format!("--namespace={namespace}")));
+                prefix.extend(container.iter().map(|container| format!("--container={container}")));
+                prefix.extend([pod.clone(), "--".to_owned()]);
+                prefix
+            }
+        };
+        Self::Command { prefix }
     }
 }
 
@@ -123,10 +150,20 @@ mod tests {
     #[test]
     fn a_script_is_one_word_for_every_engine() {
         let script = "echo 'it''s' \"$d\"";
-        let prefix =
-            vec!["kubectl".to_owned(), "exec".into(), "-i".into(), "pod".into(), "--".into()];
-        let command = Transport::Command { prefix }.command(script);
-        assert_eq!(words(&command), ["kubectl", "exec", "-i", "pod", "--", "sh", "-c", script]);
+        let way = |namespace: Option<&str>, container: Option<&str>| Way::Kubectl {
+            namespace: namespace.map(str::to_owned),
+            pod: "pod".to_owned(),
+            container: container.map(str::to_owned),
+        };
+        let pod = Transport::from(&way(None, None)).command(script);
+        assert_eq!(words(&pod), ["kubectl", "exec", "-i", "pod", "--", "sh", "-c", script]);
+        let container = Transport::from(&way(Some("load"), Some("box"))).command(script);
+        assert_eq!(
+            words(&container)[2..6],
+            ["-i", "--namespace=load", "--container=box", "pod"].map(str::to_owned)
+        );
+        let docker = Transport::from(&Way::Docker("box".to_owned())).command(script);
+        assert_eq!(words(&docker), ["docker", "exec", "-i", "box", "sh", "-c", script]);
         let command = Transport::Ssh { target: "u@h".into() }.command("a 'b'");
         let all = words(&command);
         assert_eq!(all[all.len() - 2..], ["u@h", r"sh -c 'a '\''b'\'''"]);

@@ -92,9 +92,8 @@ impl Agent {
         unsafe_limits: bool,
         input: BufReader<Stdin>,
     ) -> Result<Self, Vec<String>> {
-        let plan = scenario::parse("the scenario", text, overrides)
-            .map_err(|error| vec![error.to_string()])?
-            .on_node(node);
+        let plan = scenario::parse_for("the scenario", text, overrides, node)
+            .map_err(|error| vec![error.to_string()])?;
         let roots = Roots::default();
         let cores = crate::host::allowed_cores();
         let found = preflight::check(&plan, &roots, &cores, unsafe_limits);

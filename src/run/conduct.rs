@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
+    time::Duration,
 };
 
 use nix::sys::signal::Signal;
@@ -17,10 +18,13 @@ use super::{
     listen::Listen,
     live::{Newest, Update},
     nodes::{self, Nodes},
+    push::{Push, Receiving},
     sampling::{self, Sampling},
     scraping::Scraping,
+    series::Shared,
     signals,
 };
+
 use crate::{
     fleet::{
         remote::Task,
@@ -37,10 +41,13 @@ use crate::{
         run::{Manifest, RUN_SCHEMA, State},
         time::Timestamp,
     },
-    scenario::{explain, plan::Plan},
+    scenario::{self, explain, plan::Plan},
     store::{self, folder::RunFolder, journal::Journal, names},
     telemetry::proc::Sampler,
 };
+
+/// How often the run's own series are pushed, at most.
+const PUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// What the caller decides.
 #[derive(Debug, Clone)]
@@ -61,6 +68,8 @@ pub struct Options {
     pub unsafe_limits: bool,
     /// Where the run's own series can be scraped.
     pub listen: Option<SocketAddr>,
+    /// Who the run's own series are pushed to.
+    pub remote_write: Option<Receiving>,
     /// The Grafana that is told of phases.
     pub grafana: Option<Grafana>,
 }
@@ -107,7 +116,14 @@ pub fn conduct(
     let hostname = facts::read(&options.roots).hostname;
     let here = nodes::carried_here(whole, &hostname);
     // What this machine carries; other nodes get the scenario as it is.
-    let plan = &here.map_or_else(|| whole.without_load(), |name| whole.on_node(&name));
+    let plan = &match here {
+        None => whole.without_load(),
+        Some(name) => {
+            let (text, set) = (&options.scenario_text, &options.overrides);
+            scenario::parse_for("the scenario", text, set, &name)
+                .map_err(|error| Error::Refused(vec![error.to_string()]))?
+        }
+    };
     let cores = crate::host::allowed_cores();
     let found = preflight::check(plan, &options.roots, &cores, options.unsafe_limits);
     if !found.refusals.is_empty() {
@@ -118,7 +134,8 @@ pub fn conduct(
     let reserve = reserve(&options.roots, options.unsafe_limits);
     // Before anything makes a thread: see `Loader::new`.
     let loader = Loader::new(plan, machine.cores, reserve)?;
-    let listen = options.listen.map(listen).transpose()?;
+    let series = Shared::default();
+    let listen = options.listen.map(|address| listen(address, &series)).transpose()?;
     sampling::prefer();
     let ending = signals::listen();
     // The run must survive what it does to the machine; the workers go first.
@@ -142,12 +159,13 @@ pub fn conduct(
     for note in &manifest.notes {
         show(Update::Warning(note.clone()));
     }
-    let listen = listen.map(|mut listen| {
-        let loaded = manifest.nodes.iter().find(|node| node.loaded).or(manifest.nodes.first());
-        let node = loaded.map(|node| node.name.clone()).unwrap_or_default();
-        listen.of(&manifest.id, &manifest.scenario, &node);
-        listen
-    });
+    let here = manifest.nodes.iter().find(|node| node.loaded && !node.agent);
+    let here = here.or(manifest.nodes.first()).map(|node| node.name.clone()).unwrap_or_default();
+    series.with(|series| series.of(&manifest.id, &manifest.scenario, &here));
+    let push = options
+        .remote_write
+        .clone()
+        .map(|to| Push::start(to, series.clone(), clock, plan.telemetry.interval.max(PUSH_EVERY)));
     let annotations =
         options.grafana.clone().map(|grafana| Annotations::start(grafana, &manifest.id));
     let sampler =
@@ -175,7 +193,9 @@ pub fn conduct(
         columns: BTreeMap::new(),
         achieved: String::new(),
         load_readings: Vec::new(),
-        listen,
+        series,
+        _listen: listen,
+        push,
         annotations,
         show,
     };
@@ -219,8 +239,9 @@ fn introduce(crew: &Crew, missing: Vec<(String, String)>, nodes: &mut Nodes) {
 }
 
 /// Where the run's own series can be scraped.
-fn listen(address: SocketAddr) -> Result<Listen, Error> {
-    TcpListener::bind(address).and_then(Listen::start).map_err(|error| {
+fn listen(address: SocketAddr, series: &Shared) -> Result<Listen, Error> {
+    let listener = TcpListener::bind(address);
+    listener.and_then(|listener| Listen::start(listener, series.clone())).map_err(|error| {
         Error::Refused(vec![format!(
             "--listen {address}: {error}; is another run there? Give another port"
         )])

@@ -20,8 +20,10 @@ use super::{
     listen::Listen,
     live::{Live, Newest, Update},
     progress,
+    push::Push,
     sampling::Sampling,
     scraping::{News, Scraping},
+    series::{Series, Shared},
 };
 use crate::{
     host::clock::Clock,
@@ -102,7 +104,10 @@ pub(super) struct Conductor<'a> {
     pub(super) columns: BTreeMap<usize, Vec<Option<Key>>>,
     pub(super) achieved: String,
     pub(super) load_readings: Vec<Reading>,
-    pub(super) listen: Option<Listen>,
+    pub(super) series: Shared,
+    /// Answers until the run is over.
+    pub(super) _listen: Option<Listen>,
+    pub(super) push: Option<Push>,
     pub(super) annotations: Option<Annotations>,
     pub(super) show: &'a mut dyn FnMut(Update),
 }
@@ -136,6 +141,7 @@ impl Conductor<'_> {
         });
         let label = self.manifest.phases.last().map(PhaseRecord::label).unwrap_or_default();
         self.event("phase", format!("phase {label} begins"), Some(index));
+        self.series.with(|series| series.phase_begins(&label));
         if let Some(annotations) = &self.annotations {
             annotations.phase_begins(&label, self.clock.at(begun));
         }
@@ -201,9 +207,7 @@ impl Conductor<'_> {
         if let Some(annotations) = &self.annotations {
             annotations.phase_ends(end);
         }
-        if let Some(listen) = &mut self.listen {
-            listen.phase_ends();
-        }
+        self.series.with(Series::phase_ends);
         self.save();
     }
 
@@ -305,9 +309,7 @@ impl Conductor<'_> {
             progress::intervals(&done, &phase.loads, (time.index, until == Until::Ready), t, took)
         {
             self.journal.worker(&interval);
-        }
-        if let Some(listen) = &mut self.listen {
-            listen.add(time.label, &phase.loads, &done);
+            self.series.with(|series| series.add(&interval, time.label));
         }
         self.load_readings = progress::readings(&done, took);
         self.achieved = progress::in_words(&done, &phase.loads, took);
@@ -403,6 +405,10 @@ impl Conductor<'_> {
                 self.manifest.notes.push(error.clone());
                 self.warn("telemetry", error, None);
             }
+        }
+        if let Some(error) = self.push.take().and_then(Push::finish) {
+            self.manifest.notes.push(error.clone());
+            self.warn("telemetry", error, None);
         }
         let drift = self.clock.drift_s();
         if drift.abs() > 0.5 {

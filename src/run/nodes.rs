@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::{
+    fleet::inventory::Member,
     host::{Roots, facts},
     model::{
         run::{HostFacts, NodeRecord, SourceKind},
         time::Timestamp,
     },
-    scenario::plan::Plan,
+    scenario::plan::{Plan, Telemetry},
     telemetry::prometheus::{
         client::{self, Client},
         server,
@@ -214,6 +215,57 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
         let records = chosen.into_iter().map(|one| seen_from_afar(one, &source)).collect();
         let telemetry = vec![format!("Prometheus at {}", source.base())];
         Ok(Nodes { records, source: Some(source), telemetry, notes })
+    })
+}
+
+/// All nodes that a Prometheus scrapes, as members of an inventory that are only
+/// watched.
+///
+/// # Errors
+/// When the server does not answer or has none.
+pub fn members(telemetry: &Telemetry) -> Result<Vec<Member>, Error> {
+    let mut all: Vec<Member> = known(telemetry)?
+        .into_iter()
+        .map(|one| {
+            let address = targets::host(&one.instance).to_owned();
+            let name = if one.nodename.is_empty() { &address } else { &one.nodename };
+            Member {
+                name: name.clone(),
+                address: Some(address),
+                ssh: None,
+                instance: Some(one.instance),
+                groups: vec![one.job],
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
+    Ok(all)
+}
+
+/// What a Prometheus calls these members, where it knows them by their name or
+/// address.
+///
+/// # Errors
+/// When the server does not answer or has no node.
+pub fn find_instances(telemetry: &Telemetry, members: &mut [Member]) -> Result<(), Error> {
+    let known = known(telemetry)?;
+    for member in members {
+        let is_it = |one: &&Candidate| {
+            let host = targets::host(&one.instance);
+            one.nodename == member.name
+                || host == member.name
+                || member.address.as_deref() == Some(host)
+        };
+        member.instance = known.iter().find(is_it).map(|one| one.instance.clone());
+    }
+    Ok(())
+}
+
+fn known(telemetry: &Telemetry) -> Result<Vec<Candidate>, Error> {
+    let url = telemetry.prometheus.as_deref().unwrap_or_default();
+    runtime()?.block_on(async {
+        let client = Client::new(url, telemetry)?;
+        Ok(targets::candidates(&client, telemetry.job.as_deref(), None).await?)
     })
 }
 

@@ -71,6 +71,14 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
     })
 }
 
+/// Where a node's `set` stands.
+pub(super) fn place_of_set(root: &Node, name: &str) -> Range<usize> {
+    let nodes = root.table().into_iter().flat_map(|table| table.tables("node"));
+    let table =
+        nodes.filter_map(Node::table).find(|node| node.text("name").as_deref() == Some(name));
+    table.and_then(|node| node.get("set")).map_or(0..0, |set| set.span.clone())
+}
+
 fn repeated_nodes(table: &Table, diagnostics: &mut Vec<Diagnostic>) {
     let mut seen = BTreeSet::new();
     for name in table.tables("node").filter_map(|node| node.table()?.get("name")) {
@@ -135,27 +143,76 @@ fn parameters(
     parameters
 }
 
+/// Keys that say how a node is reached; one of them at most.
+const WAYS: [&str; 5] = ["ssh", "kubectl", "docker", "srun", "command"];
+
 fn node_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<NodePlan> {
     let table = node.table()?;
-    let command = table.texts("command");
-    if let (Some(ssh), false) = (table.get("ssh"), command.is_empty()) {
+    let mut given = WAYS.iter().filter_map(|key| Some((*key, table.get(key)?)));
+    let way = given.next().and_then(|(key, way)| self::way(key, way, table, diagnostics));
+    let first = WAYS.iter().find(|key| table.get(key).is_some()).copied().unwrap_or_default();
+    for (key, node) in given {
         diagnostics.push(
-            Diagnostic::new(ssh.span.clone(), "`ssh` and `command` cannot both be used")
-                .hint("keep one way to the node"),
+            Diagnostic::new(
+                node.span.clone(),
+                format!("`{first}` and `{key}` cannot both be used"),
+            )
+            .hint("keep one way to the node"),
         );
     }
-    if let (Some(given), true) = (table.get("command"), command.is_empty()) {
-        diagnostics.push(
-            Diagnostic::new(given.span.clone(), "`command` is empty")
-                .allowed("a program and its arguments"),
-        );
+    Some(NodePlan {
+        name: table.text("name")?,
+        instance: table.text("instance"),
+        way,
+        set: table.texts("set"),
+    })
+}
+
+fn way(key: &str, node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Option<Way> {
+    if key == "command" {
+        let command = table.texts(key);
+        if command.is_empty() {
+            diagnostics.push(
+                Diagnostic::new(node.span.clone(), "`command` is empty")
+                    .allowed("a program and its arguments"),
+            );
+        }
+        return (!command.is_empty()).then_some(Way::Command(command));
     }
-    let way = match table.text("ssh") {
-        Some(target) => Some(Way::Ssh(target)),
-        None if !command.is_empty() => Some(Way::Command(command)),
-        None => None,
-    };
-    Some(NodePlan { name: table.text("name")?, instance: table.text("instance"), way })
+    let target = node.text()?.to_owned();
+    let parts: Vec<&str> = target.split('/').collect();
+    // What begins with a dash would be an option of the program.
+    let is_bad =
+        target.is_empty() || parts.iter().any(|part| part.is_empty() || part.starts_with('-'));
+    // ssh takes ssh://user@host:port as well.
+    if key != "ssh" && (is_bad || parts.len() > if key == "kubectl" { 3 } else { 1 }) {
+        let allowed = match key {
+            "kubectl" => "POD, NAMESPACE/POD or NAMESPACE/POD/CONTAINER",
+            "docker" => "the name of a container",
+            _ => "the name of a node",
+        };
+        diagnostics.push(
+            Diagnostic::new(node.span.clone(), format!("`{key}` cannot be {target:?}"))
+                .allowed(allowed),
+        );
+        return None;
+    }
+    Some(match (key, parts.as_slice()) {
+        ("ssh", _) => Way::Ssh(target),
+        ("docker", _) => Way::Docker(target),
+        ("srun", _) => Way::Srun(target),
+        (_, [namespace, pod, container]) => Way::Kubectl {
+            namespace: Some((*namespace).to_owned()),
+            pod: (*pod).to_owned(),
+            container: Some((*container).to_owned()),
+        },
+        (_, [namespace, pod]) => Way::Kubectl {
+            namespace: Some((*namespace).to_owned()),
+            pod: (*pod).to_owned(),
+            container: None,
+        },
+        _ => Way::Kubectl { namespace: None, pod: target, container: None },
+    })
 }
 
 fn fleet_plan(table: Option<&Table>) -> FleetPlan {

@@ -108,7 +108,7 @@ pub static SCENARIO: &[Key] = &[
     ),
     may("telemetry", Kind::Table(TELEMETRY), "Where the samples come from."),
     may("node", Kind::Tables(NODE), "The machines; without any, this one, called `local`."),
-    may("fleet", Kind::Table(FLEET), "How the nodes with `ssh` or `command` are worked on."),
+    may("fleet", Kind::Table(FLEET), "How the nodes that are loaded from here are worked on."),
     must("phase", Kind::Tables(PHASE), "What happens, in order."),
     may(
         "threshold",
@@ -166,9 +166,25 @@ static NODE: &[Key] = &[
         "How ssh reaches it, such as ubuntu@10.0.0.12 or a name of its configuration: the load runs there. Without it the node is only watched, unless it is this machine.",
     ),
     may(
+        "kubectl",
+        Kind::Text,
+        "In place of `ssh`: the pod that `kubectl exec` enters, as POD, NAMESPACE/POD or NAMESPACE/POD/CONTAINER.",
+    ),
+    may("docker", Kind::Text, "In place of `ssh`: the container that `docker exec` enters."),
+    may(
+        "srun",
+        Kind::Text,
+        "In place of `ssh`: the node of a Slurm cluster; `srun` is given it whole, without other jobs.",
+    ),
+    may(
         "command",
         Kind::Texts,
-        "In place of `ssh`: a command that runs what follows it on the node, such as [\"kubectl\", \"exec\", \"-i\", \"pod\", \"--\"].",
+        "In place of `ssh`: any command that runs what follows it on the node, such as [\"podman\", \"exec\", \"-i\", \"box\"].",
+    ),
+    may(
+        "set",
+        Kind::Texts,
+        "What its loads do otherwise here, as `--set` has it: [\"phase.load.load.load=50\"]. The phases and their times are those of all nodes.",
     ),
 ];
 

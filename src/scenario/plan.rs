@@ -74,6 +74,18 @@ impl Plan {
         plan
     }
 
+    /// What all nodes must have in common: everything but what the loads do, and
+    /// the kinds of each phase's loads.
+    pub(super) fn in_common(&self) -> (Self, Vec<Vec<&'static str>>) {
+        let kinds = |phase: &PhasePlan| phase.loads.iter().map(|load| load.work.kind()).collect();
+        let kinds = self.phases.iter().map(kinds).collect();
+        let mut plan = self.clone();
+        for phase in &mut plan.phases {
+            phase.loads.clear();
+        }
+        (plan, kinds)
+    }
+
     /// Length of all phases together.
     pub fn duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
@@ -137,6 +149,8 @@ pub struct NodePlan {
     pub instance: Option<String>,
     /// How it is loaded; `None`: it is this machine, or only watched.
     pub way: Option<Way>,
+    /// `key=value` texts for the loads of this node alone.
+    pub set: Vec<String>,
 }
 
 /// How a command is run on a node.
@@ -144,6 +158,19 @@ pub struct NodePlan {
 pub enum Way {
     /// `user@host`, as ssh takes it.
     Ssh(String),
+    /// A pod, with its namespace and container where they are given.
+    Kubectl {
+        /// `None` for that of kubectl's own configuration.
+        namespace: Option<String>,
+        /// The pod.
+        pod: String,
+        /// `None` for the pod's default one.
+        container: Option<String>,
+    },
+    /// A container.
+    Docker(String),
+    /// A node of a Slurm cluster.
+    Srun(String),
     /// A command that runs what follows it there.
     Command(Vec<String>),
 }

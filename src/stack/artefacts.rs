@@ -48,7 +48,7 @@ pub enum Error {
 pub fn all(setup: &Setup) -> Result<Vec<Artefact>, Error> {
     let mut all = prometheus::artefacts(setup)?;
     all.extend(rules::artefacts(setup));
-    all.extend(grafana::artefacts(setup)?);
+    all.extend(grafana::artefacts(setup, grafana::INSTALLED)?);
     all.extend(dashboards::artefacts(setup)?);
     all.extend(aws::artefacts(setup)?);
     all.extend(machines::artefacts(setup)?);

@@ -12,6 +12,7 @@ use crate::scenario::setup::Setup;
 #[template(path = "datasource.yml", escape = "none")]
 struct DataSource<'a> {
     written: &'a str,
+    prometheus: &'a str,
     interval: String,
 }
 
@@ -19,6 +20,7 @@ struct DataSource<'a> {
 #[template(path = "dashboards.yml", escape = "none")]
 struct Provider<'a> {
     written: &'a str,
+    dashboards: &'a str,
 }
 
 #[derive(Template)]
@@ -39,7 +41,22 @@ struct Rule {
     action: String,
 }
 
-pub(super) fn artefacts(setup: &Setup) -> Result<Vec<Artefact>, Error> {
+/// What Grafana needs to find.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<'a> {
+    /// The Prometheus, as seen by it.
+    pub(super) prometheus: &'a str,
+    /// The folder of the dashboards.
+    pub(super) dashboards: &'a str,
+}
+
+/// On the monitoring server: Grafana stands on the same machine.
+pub(super) const INSTALLED: Places<'_> = Places {
+    prometheus: "http://localhost:9090",
+    dashboards: "/var/lib/grafana/dashboards/stressor",
+};
+
+pub(super) fn artefacts(setup: &Setup, places: Places<'_>) -> Result<Vec<Artefact>, Error> {
     let alerts = ALERTS
         .iter()
         .map(|alert| Rule {
@@ -57,12 +74,16 @@ pub(super) fn artefacts(setup: &Setup) -> Result<Vec<Artefact>, Error> {
     Ok(vec![
         Artefact::new(
             "grafana/provisioning/datasources/stressor.yaml",
-            DataSource { written: WRITTEN, interval: promql_duration(setup.scrape_interval) }
-                .render()?,
+            DataSource {
+                written: WRITTEN,
+                prometheus: places.prometheus,
+                interval: promql_duration(setup.scrape_interval),
+            }
+            .render()?,
         ),
         Artefact::new(
             "grafana/provisioning/dashboards/stressor.yaml",
-            Provider { written: WRITTEN }.render()?,
+            Provider { written: WRITTEN, dashboards: places.dashboards }.render()?,
         ),
         Artefact::new(
             "grafana/provisioning/alerting/stressor.yaml",

@@ -20,6 +20,9 @@ use nix::{
 use super::{
     artefacts::{self, promql_duration, quoted},
     check::{ports, ports::Way},
+    dashboards,
+    grafana::{self, Places},
+    rules,
 };
 use crate::scenario::setup::{Aws, Discovery, Role, Setup, StackNode};
 
@@ -41,6 +44,8 @@ pub struct Local {
     pub port: u16,
     /// Port of node_exporter.
     pub exporter_port: u16,
+    /// Port of Grafana, where it is installed.
+    pub grafana_port: u16,
     /// Distance of scrapes.
     pub scrape_interval: Duration,
     /// The value of the label `node`.
@@ -123,8 +128,17 @@ pub fn up(local: &Local) -> Result<Vec<Running>, Error> {
         .ok_or(Error::Missing { program: "prometheus", package: "prometheus" })?;
     free(local.exporter_port, "--exporter-port")?;
     free(local.port, "--port")?;
+    let grafana = found(&["grafana-server", "grafana"]);
+    if grafana.is_some() {
+        free(local.grafana_port, "--grafana-port")?;
+    }
     let data = prepared(local)?;
-    let started = start_all(local, &data, &exporter, &prometheus);
+    let started = start_all(local, &data, &exporter, &prometheus).and_then(|mut running| {
+        if let Some(grafana) = &grafana {
+            running.push(start_grafana(local, &data, grafana)?);
+        }
+        Ok(running)
+    });
     if started.is_err() {
         let _ = down(&local.data);
     }
@@ -148,9 +162,42 @@ fn start_all(
     command
         .arg(format!("--config.file={}", data.join("prometheus.yml").display()))
         .arg(format!("--storage.tsdb.path={}", data.join("tsdb").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{}", local.port));
+        .arg(format!("--web.listen-address=127.0.0.1:{}", local.port))
+        // For `run --remote-write`.
+        .arg("--web.enable-remote-write-receiver");
     running.push(start("prometheus", command, data, local.port)?);
     Ok(running)
+}
+
+/// Grafana with the dashboards and alert rules of a set-up, for whoever is on this
+/// machine: it listens on loopback only, and lets anybody look.
+fn start_grafana(local: &Local, data: &Path, program: &Path) -> Result<Running, Error> {
+    let mut command = Command::new(program);
+    // Newer packages have one program with commands.
+    if program.file_name().is_some_and(|name| name == "grafana") {
+        command.arg("server");
+    }
+    let home = Path::new("/usr/share/grafana");
+    if home.is_dir() {
+        command.arg("--homepath").arg(home);
+    }
+    let place = data.join("grafana");
+    for (name, folder) in [
+        ("DATA", "data"),
+        ("LOGS", "log"),
+        ("PLUGINS", "plugins"),
+        ("PROVISIONING", "provisioning"),
+    ] {
+        command.env(format!("GF_PATHS_{name}"), place.join(folder));
+    }
+    command
+        .env("GF_SERVER_HTTP_ADDR", "127.0.0.1")
+        .env("GF_SERVER_HTTP_PORT", local.grafana_port.to_string())
+        .env("GF_AUTH_ANONYMOUS_ENABLED", "true")
+        .env("GF_AUTH_ANONYMOUS_ORG_ROLE", "Viewer")
+        .env("GF_ANALYTICS_REPORTING_ENABLED", "false")
+        .env("GF_ANALYTICS_CHECK_FOR_UPDATES", "false");
+    start("grafana", command, data, local.grafana_port)
 }
 
 /// The folder with the configuration in it, as an absolute path.
@@ -173,12 +220,19 @@ fn prepared(local: &Local) -> Result<PathBuf, Error> {
             labels: Vec::new(),
         }],
     };
-    for artefact in artefacts::all(&setup)? {
-        if let Some(path) = artefact.path.strip_prefix("prometheus/rules/") {
-            let path = data.join("rules").join(path);
-            fs::create_dir_all(data.join("rules")).map_err(io_at("cannot create", &data))?;
-            fs::write(&path, artefact.text).map_err(io_at("cannot write", &path))?;
-        }
+    let places = Places {
+        prometheus: &format!("http://127.0.0.1:{}", local.port),
+        dashboards: &data.join("grafana/dashboards").display().to_string(),
+    };
+    let mut all = rules::artefacts(&setup);
+    all.extend(grafana::artefacts(&setup, places)?);
+    all.extend(dashboards::artefacts(&setup)?);
+    for artefact in all {
+        let path = artefact.path.strip_prefix("prometheus/").unwrap_or(&artefact.path);
+        let path = data.join(path);
+        let folder = path.parent().unwrap_or(&data);
+        fs::create_dir_all(folder).map_err(io_at("cannot create", folder))?;
+        fs::write(&path, artefact.text).map_err(io_at("cannot write", &path))?;
     }
     let interval = promql_duration(local.scrape_interval);
     let configuration = format!(

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::Write as _,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -66,10 +65,7 @@ impl Sshd {
 
     /// A program that is ssh with this configuration.
     fn client(&self, sandbox: &Sandbox) -> PathBuf {
-        let script = format!("#!/bin/sh\nexec ssh -F {} \"$@\"\n", self.config.display());
-        let path = sandbox.write("ssh", &script);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path
+        sandbox.program("ssh", &format!("exec ssh -F {} \"$@\"\n", self.config.display()))
     }
 }
 

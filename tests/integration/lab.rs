@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
@@ -55,11 +54,8 @@ impl Lab {
                 lab.sandbox.path().display()
             ),
         );
-        let ssh = lab.sandbox.write(
-            "ssh",
-            &format!("#!/bin/sh\nexec ssh -F {}/ssh.conf \"$@\"\n", lab.sandbox.path().display()),
-        );
-        fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+        let script = format!("exec ssh -F {}/ssh.conf \"$@\"\n", lab.sandbox.path().display());
+        lab.sandbox.program("ssh", &script);
         lab
     }
 

@@ -15,8 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    Outcome, Sandbox, component, free_port, machine, processes_with, scenario, wait_for,
-    wait_for_port,
+    Outcome, Sandbox, component, free_port, processes_with, scenario, wait_for, wait_for_port,
 };
 
 const THREE: [&str; 8] = [
@@ -194,7 +193,7 @@ fn get(port: u16, path: &str) -> String {
 }
 
 /// The value of a query now, as JSON.
-fn query(port: u16, expr: &str) -> Value {
+pub(crate) fn query(port: u16, expr: &str) -> Value {
     let encoded: String =
         expr.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"));
     let answer = get(port, &format!("/api/v1/query?query={encoded}"));
@@ -223,7 +222,6 @@ fn expressions(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_local_stack_is_started_checked_seen_and_stopped() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     assert_eq!(sandbox.run(&THREE).code, Some(0));
     let (port, exporter) = (free_port(), free_port());
@@ -286,6 +284,42 @@ fn a_local_stack_is_started_checked_seen_and_stopped() {
     assert_eq!(down.code, Some(0), "{}", down.stderr);
     assert_eq!(processes_with(&mark), Vec::<i32>::new());
     assert!(stack("down").stdout.contains("nothing of"));
+}
+
+/// No Grafana can be had here: a stand-in keeps what it was started with.
+#[test]
+fn where_grafana_is_installed_it_is_started_with_the_dashboards() {
+    let sandbox = Sandbox::new();
+    sandbox.program(
+        "bin/grafana-server",
+        "env >\"$GF_PATHS_PROVISIONING/environment\"\n\
+         exec python3 -m http.server --bind \"$GF_SERVER_HTTP_ADDR\" \"$GF_SERVER_HTTP_PORT\"\n",
+    );
+    let path = sandbox.path_with("bin");
+    let ports = [free_port(), free_port(), free_port()].map(|port| port.to_string());
+    let place = ["--data", "local", "--port", &ports[0], "--exporter-port", &ports[1]];
+    let stack = |what: &'static str| {
+        let mut arguments = vec!["stack", what];
+        arguments.extend(place);
+        arguments.extend(["--grafana-port", &ports[2]]);
+        Outcome::of(&sandbox.stressor(&arguments).env("PATH", &path).output().unwrap())
+    };
+    let up = stack("up");
+    assert_eq!(up.code, Some(0), "{}{}", up.stdout, up.stderr);
+    let url = format!("http://127.0.0.1:{}", ports[2]);
+    assert!(up.stdout.contains("grafana") && up.stdout.contains(&url), "{}", up.stdout);
+    let data = sandbox.path().join("local").canonicalize().unwrap();
+    let read = |path: &str| fs::read_to_string(data.join("grafana").join(path)).unwrap();
+    assert!(read("provisioning/environment").contains("GF_SERVER_HTTP_ADDR=127.0.0.1"));
+    // Its data source is the Prometheus beside it, its dashboards those written.
+    let source = read("provisioning/datasources/stressor.yaml");
+    assert!(source.contains(&format!("url: http://127.0.0.1:{}", ports[0])), "{source}");
+    let dashboards = data.join("grafana/dashboards").display().to_string();
+    let provider = read("provisioning/dashboards/stressor.yaml");
+    assert!(provider.contains(&format!("path: {dashboards}")), "{provider}");
+    assert_eq!(files(Path::new(&dashboards), "json").len(), 3);
+    assert_eq!(stack("down").code, Some(0));
+    assert!(TcpStream::connect(("127.0.0.1", ports[2].parse().unwrap())).is_err());
 }
 
 /// A run shows its own series, and every panel has something to show.
@@ -363,7 +397,6 @@ fn grafana_stub(port: u16) -> Arc<Mutex<Vec<String>>> {
 
 #[test]
 fn grafana_is_told_of_each_phase_and_looked_at() {
-    let _machine = machine();
     let sandbox = Sandbox::new();
     let port = free_port();
     let requests = grafana_stub(port);

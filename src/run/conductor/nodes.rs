@@ -9,7 +9,10 @@ use crate::{
         remote::Heard,
         wire::{FromAgent, SILENCE_S},
     },
-    model::series::{Key, Snapshot},
+    model::{
+        run::PhaseRecord,
+        series::{Key, Snapshot},
+    },
     run::live::Update,
 };
 
@@ -50,6 +53,9 @@ impl Conductor<'_> {
                 interval.t = remote.ours(interval.t);
                 interval.node = name;
                 self.journal.worker(&interval);
+                let of = self.manifest.phases.get(interval.phase);
+                let label = of.map(PhaseRecord::label).unwrap_or_default();
+                self.series.with(|series| series.add(&interval, &label));
             }
             FromAgent::Event(mut event) => {
                 event.t = remote.ours(event.t);

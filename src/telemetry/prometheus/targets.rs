@@ -136,8 +136,6 @@ pub fn named(
     instance: Option<&str>,
     url: &str,
 ) -> Result<Candidate, Unknown> {
-    let host =
-        |instance: &str| instance.rsplit_once(':').map_or(instance, |(host, _)| host).to_owned();
     let found = candidates.iter().find(|candidate| match instance {
         Some(instance) => candidate.instance == instance,
         None => {
@@ -155,6 +153,13 @@ pub fn named(
     })?;
     one_job(candidates, &found.instance)?;
     Ok(found.clone())
+}
+
+/// The host of an `instance`: without its port, and an IPv6 host without its
+/// brackets.
+pub fn host(instance: &str) -> &str {
+    let host = instance.rsplit_once(':').map_or(instance, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 fn one_job(candidates: &[Candidate], instance: &str) -> Result<(), Unknown> {
