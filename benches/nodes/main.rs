@@ -75,6 +75,10 @@ fn measure(folder: &Path, way: Way, nodes: usize) {
         .and_then(|rest| rest.split(' ').next())
         .unwrap_or("not all began")
         .to_owned();
+    if within == "not all began" {
+        // Why, for whoever runs this.
+        println!("{}", manifest.split("\"notes\"").nth(1).unwrap_or_default());
+    }
     let left = agents(folder);
     let name = match way {
         Way::Process => "process",

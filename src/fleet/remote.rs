@@ -114,7 +114,8 @@ pub struct Remote {
     ahead: (f64, f64),
     child: Child,
     orders: Option<Sender<ToAgent>>,
-    heard_at: Instant,
+    /// When it last said something, whether or not anybody has listened.
+    spoke: Arc<Mutex<Instant>>,
 }
 
 /// What a node is asked to do.
@@ -131,8 +132,8 @@ pub struct Task {
 }
 
 impl Remote {
-    /// Bring the program to a node, start its agent, and tell it the plan.
-    /// Whatever it says from then on goes to `heard`.
+    /// Start a node's agent, having brought the program there if it has none, and
+    /// tell it the plan. Whatever it says from then on goes to `heard`.
     ///
     /// # Errors
     /// When the way there fails, or the node refuses.
@@ -147,30 +148,17 @@ impl Remote {
             way: task.transport.in_words(),
             why,
         };
-        bring(program, &task.transport).map_err(way)?;
-        let mut command = task.transport.command(&transport::agent(&program.digest));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| way(error.to_string()))?;
-        let (Some(stdin), Some(stdout), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(way("it has no streams".to_owned()));
-        };
-        let (orders, taken) = unbounded();
-        let complaints = collected(stderr);
-        thread::spawn(move || write(stdin, &taken));
-        let (first, hello) = unbounded();
-        listen(stdout, task.index, complaints, first, heard.clone());
-        let _ = orders.send(task.plan.clone());
-        let answer = hello.recv_timeout(PATIENCE);
-        let end = |mut child: Child| {
-            let _ = child.kill();
-            let _ = child.wait();
-        };
+        let mut talk = Talk::begin(program, task, heard).map_err(way)?;
+        let mut answer = talk.first.recv_timeout(PATIENCE);
+        if let Ok(Heard::Message(message, _)) = &answer
+            && **message == FromAgent::Absent
+        {
+            talk.end();
+            let mut install = task.transport.command(&transport::install(&program.digest));
+            run(&mut install, Some(&program.path)).map_err(way)?;
+            talk = Talk::begin(program, task, heard).map_err(way)?;
+            answer = talk.first.recv_timeout(PATIENCE);
+        }
         let why = match answer {
             Ok(Heard::Message(message, _)) => match *message {
                 FromAgent::Hello { schema: SCHEMA, host, notes, .. } => {
@@ -181,21 +169,22 @@ impl Remote {
                         notes,
                         stage: Stage::Idle,
                         ahead: (0.0, f64::INFINITY),
-                        child,
-                        orders: Some(orders),
-                        heard_at: Instant::now(),
+                        child: talk.child,
+                        orders: Some(talk.orders),
+                        spoke: talk.spoke,
                     };
                     remote.tell(ToAgent::Beat { sent: clock.now() });
                     return Ok(remote);
                 }
                 FromAgent::Refused { reasons } => {
-                    end(child);
+                    talk.end();
                     return Err(Error::Refused { node: task.node.clone(), reasons });
                 }
                 FromAgent::Hello { version, .. } => {
                     format!("its agent is of another version ({version})")
                 }
                 FromAgent::Failed { why } => why,
+                FromAgent::Absent => "the program was brought there, and is not there".to_owned(),
                 other => format!("its agent begins with {other:?}"),
             },
             Ok(Heard::Gone(why)) => why,
@@ -204,7 +193,7 @@ impl Remote {
             }
             Err(RecvTimeoutError::Disconnected) => "its agent ended".to_owned(),
         };
-        end(child);
+        talk.end();
         Err(way(why))
     }
 
@@ -215,19 +204,13 @@ impl Remote {
         }
     }
 
-    /// Who can be told things from another thread.
-    pub fn orders(&self) -> Option<Sender<ToAgent>> {
-        self.orders.clone()
-    }
-
     /// Whether it still takes part.
     pub fn is_here(&self) -> bool {
         !matches!(self.stage, Stage::Lost(_))
     }
 
-    /// Note that it said something; a beat tells how its clock stands.
-    pub fn note(&mut self, message: &FromAgent, heard: Instant, now: Timestamp) {
-        self.heard_at = heard;
+    /// Take in how far it is; a beat tells how its clock stands.
+    pub fn note(&mut self, message: &FromAgent, now: Timestamp) {
         match message {
             FromAgent::Ready => self.stage = Stage::Ready,
             FromAgent::Beat { sent, t } => {
@@ -253,7 +236,8 @@ impl Remote {
 
     /// Whether it has been silent for too long.
     pub fn is_silent(&self) -> bool {
-        self.heard_at.elapsed() > Duration::from_secs(SILENCE_S)
+        let spoke = *self.spoke.lock().unwrap_or_else(PoisonError::into_inner);
+        spoke.elapsed() > Duration::from_secs(SILENCE_S)
     }
 
     /// Give it up. Its load stops by itself, at the latest when it has not heard
@@ -284,17 +268,80 @@ impl Drop for Remote {
     }
 }
 
-/// Say to all nodes that we are here, until what is returned is dropped.
-pub fn beat(all: Vec<Sender<ToAgent>>, clock: Clock) -> Sender<()> {
-    let (stop, stopped) = unbounded::<()>();
-    thread::spawn(move || {
-        while stopped.recv_timeout(Duration::from_secs(BEAT_S)) == Err(RecvTimeoutError::Timeout) {
-            for orders in &all {
-                let _ = orders.send(ToAgent::Beat { sent: clock.now() });
+/// A connection with an agent at its other end.
+struct Talk {
+    child: Child,
+    orders: Sender<ToAgent>,
+    /// The first thing that it says.
+    first: Receiver<Heard>,
+    spoke: Arc<Mutex<Instant>>,
+}
+
+impl Talk {
+    /// Connect, and tell the plan to whoever is there.
+    fn begin(
+        program: &Program,
+        task: &Task,
+        heard: &Sender<(usize, Heard)>,
+    ) -> Result<Self, String> {
+        let mut command = task.transport.command(&transport::agent(&program.digest));
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err("it has no streams".to_owned());
+        };
+        let (orders, taken) = unbounded();
+        let complaints = collected(stderr);
+        thread::spawn(move || write(stdin, &taken));
+        let (first_sender, first) = unbounded();
+        let spoke = Arc::new(Mutex::new(Instant::now()));
+        let ears = Ears { complaints, spoke: Arc::clone(&spoke), heard: heard.clone() };
+        ears.listen(stdout, task.index, first_sender);
+        let _ = orders.send(task.plan.clone());
+        Ok(Self { child, orders, first, spoke })
+    }
+
+    fn end(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Says to nodes that we are here, from when each joins until it is dropped.
+#[derive(Debug)]
+pub struct Beat {
+    nodes: Arc<Mutex<Vec<Sender<ToAgent>>>>,
+    _stop: Sender<()>,
+}
+
+impl Beat {
+    /// For nobody yet.
+    pub fn start(clock: Clock) -> Self {
+        let (stop, stopped) = unbounded::<()>();
+        let nodes: Arc<Mutex<Vec<Sender<ToAgent>>>> = Arc::default();
+        let all = Arc::clone(&nodes);
+        thread::spawn(move || {
+            let every = Duration::from_secs(BEAT_S);
+            while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                for orders in all.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                    let _ = orders.send(ToAgent::Beat { sent: clock.now() });
+                }
             }
-        }
-    });
-    stop
+        });
+        Self { nodes, _stop: stop }
+    }
+
+    /// For this node, too.
+    pub fn join(&self, remote: &Remote) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.extend(remote.orders.clone());
+    }
 }
 
 /// Take the program away from a node; what it said.
@@ -307,16 +354,6 @@ pub fn clean(node: &str, transport: &Transport) -> Result<String, Error> {
         way: transport.in_words(),
         why,
     })
-}
-
-/// Bring the program to a node, unless it is there.
-fn bring(program: &Program, transport: &Transport) -> Result<(), String> {
-    let there = run(&mut transport.command(&transport::probe(&program.digest)), None)?;
-    if there.lines().any(|line| line == "there") {
-        return Ok(());
-    }
-    run(&mut transport.command(&transport::install(&program.digest)), Some(&program.path))?;
-    Ok(())
 }
 
 /// Run a command to its end; what it printed, or what went wrong.
@@ -362,31 +399,38 @@ fn collected(mut stderr: ChildStderr) -> Arc<Mutex<String>> {
     tail
 }
 
-/// Messages, as they come: the first to `first`, all others to `heard`.
-fn listen(
-    stdout: ChildStdout,
-    index: usize,
+/// Where what a node says goes.
+struct Ears {
     complaints: Arc<Mutex<String>>,
-    first: Sender<Heard>,
+    spoke: Arc<Mutex<Instant>>,
     heard: Sender<(usize, Heard)>,
-) {
-    thread::spawn(move || {
-        let mut first = Some(first);
-        let mut pass = |one: Heard| match first.take() {
-            Some(first) => first.send(one).is_ok(),
-            None => heard.send((index, one)).is_ok(),
-        };
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // A login shell may greet; that is no message.
-            let Ok(message) = serde_json::from_str(&line) else { continue };
-            if !pass(Heard::Message(Box::new(message), Instant::now())) {
-                return;
+}
+
+impl Ears {
+    /// Messages, as they come: the first to `first`, all others to `heard`.
+    fn listen(self, stdout: ChildStdout, index: usize, first: Sender<Heard>) {
+        thread::spawn(move || {
+            let mut first = Some(first);
+            let mut pass = |one: Heard| match first.take() {
+                Some(first) => first.send(one).is_ok(),
+                None => self.heard.send((index, one)).is_ok(),
+            };
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // A login shell may greet; that is no message.
+                let Ok(message) = serde_json::from_str(&line) else { continue };
+                let now = Instant::now();
+                *self.spoke.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                let is_last = message == FromAgent::Absent;
+                if !pass(Heard::Message(Box::new(message), now)) || is_last {
+                    return;
+                }
             }
-        }
-        // Complaints come by another way, and may be a little later.
-        thread::sleep(Duration::from_millis(50));
-        let said = complaints.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned();
-        let why = if said.is_empty() { "its connection ended".to_owned() } else { said };
-        pass(Heard::Gone(why));
-    });
+            // Complaints come by another way, and may be a little later.
+            thread::sleep(Duration::from_millis(50));
+            let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+            let said = said.trim().to_owned();
+            let why = if said.is_empty() { "its connection ended".to_owned() } else { said };
+            pass(Heard::Gone(why));
+        });
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::{ffi::OsString, process::Command};
 
+use super::wire::FromAgent;
 use crate::scenario::plan::Way;
 
 /// A way to a node.
@@ -114,11 +115,6 @@ fn quoted(text: &str) -> String {
 /// The folder on a node where the program is kept, for the shell there.
 pub const CACHE: &str = r#"d="${XDG_CACHE_HOME:-$HOME/.cache}/stressor""#;
 
-/// Says whether the program with this digest is there.
-pub fn probe(digest: &str) -> String {
-    format!(r#"{CACHE}; if [ -x "$d/{digest}" ]; then echo there; else echo absent; fi"#)
-}
-
 /// Keeps what comes in as the program with this digest. Whole or not at all.
 pub fn install(digest: &str) -> String {
     format!(
@@ -126,9 +122,13 @@ pub fn install(digest: &str) -> String {
     )
 }
 
-/// Becomes the agent.
+/// Becomes the agent, or says that the program with this digest is not there: one
+/// connection for a node that has it, since each costs a handshake.
 pub fn agent(digest: &str) -> String {
-    format!(r#"{CACHE}; exec "$d/{digest}" agent"#)
+    let absent = serde_json::to_string(&FromAgent::Absent).unwrap_or_default();
+    format!(
+        r#"{CACHE}; if [ -x "$d/{digest}" ]; then exec "$d/{digest}" agent; fi; echo '{absent}'"#
+    )
 }
 
 /// Takes the program away, of every version.

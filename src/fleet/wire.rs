@@ -55,6 +55,8 @@ pub enum ToAgent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "tell")]
 pub enum FromAgent {
+    /// There is no agent: the program has not been brought there.
+    Absent,
     /// The plan can be carried out here.
     Hello {
         /// [`SCHEMA`].

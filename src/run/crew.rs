@@ -1,13 +1,20 @@
 //! Whoever carries the load: this machine's loader, and agents on other nodes.
 //! A phase begins on all of them at once.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-use crossbeam::channel::{Receiver, Sender, never, unbounded};
+use crossbeam::channel::{Receiver, never, unbounded};
 
 use crate::{
     fleet::{
-        remote::{self, Heard, Program, Remote, Stage, Task},
+        remote::{Beat, Heard, Program, Remote, Stage, Task},
         wire::{FromAgent, ToAgent},
     },
     host::clock::Clock,
@@ -28,7 +35,7 @@ pub(super) struct Crew {
     pub(super) remotes: Vec<Remote>,
     heard: Receiver<(usize, Heard)>,
     /// Gone when the run is: then no node hears from us any more.
-    _beat: Option<Sender<()>>,
+    _beat: Option<Beat>,
     /// When each began the phase, by our clock; our own among them.
     began: Vec<Timestamp>,
 }
@@ -54,31 +61,36 @@ pub(super) fn muster(
     }
     let program = Program::itself().map_err(|error| vec![error.to_string()])?;
     let (sender, heard) = unbounded();
+    // The first must hear from us while the last are still on their way.
+    let beat = Beat::start(clock);
+    let next = AtomicUsize::new(0);
+    let started = Mutex::new(Vec::new());
+    // Each takes the next task, so that one slow node holds up none but itself.
+    thread::scope(|scope| {
+        for _ in 0..at_once.clamp(1, tasks.len()) {
+            scope.spawn(|| {
+                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let remote = Remote::start(&program, task, clock, &sender);
+                    let remote = remote.inspect(|remote| beat.join(remote));
+                    let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
+                    started.push((task, remote));
+                }
+            });
+        }
+    });
     let mut remotes = Vec::new();
     let mut missing = Vec::new();
-    for some in tasks.chunks(at_once.max(1)) {
-        std::thread::scope(|scope| {
-            let (program, sender) = (&program, &sender);
-            let all: Vec<_> = some
-                .iter()
-                .map(|task| {
-                    (task, scope.spawn(move || Remote::start(program, task, clock, sender)))
-                })
-                .collect();
-            for (task, one) in all {
-                match one.join() {
-                    Ok(Ok(remote)) => remotes.push(remote),
-                    Ok(Err(error)) => missing.push((task.node.clone(), error.to_string())),
-                    Err(_) => missing.push((task.node.clone(), "its start panicked".to_owned())),
-                }
-            }
-        });
+    let mut started = started.into_inner().unwrap_or_else(PoisonError::into_inner);
+    started.sort_by_key(|(task, _)| task.index);
+    for (task, one) in started {
+        match one {
+            Ok(remote) => remotes.push(remote),
+            Err(error) => missing.push((task.node.clone(), error.to_string())),
+        }
     }
     if missing.len() > max_errors || remotes.is_empty() {
         return Err(missing.into_iter().map(|(_, why)| why).collect());
     }
-    let orders = remotes.iter().filter_map(Remote::orders).collect();
-    let beat = remote::beat(orders, clock);
     let crew = Crew { loader, remotes, heard, _beat: Some(beat), began: Vec::new() };
     Ok((crew, missing))
 }

@@ -26,7 +26,7 @@ impl Conductor<'_> {
             Heard::Message(message, heard) => (*message, heard),
             Heard::Gone(why) => return self.lose(node, &why, phase),
         };
-        remote.note(&message, heard, clock.at(heard));
+        remote.note(&message, clock.at(heard));
         match message {
             FromAgent::Released { t } => {
                 let t = remote.ours(t);
@@ -72,6 +72,7 @@ impl Conductor<'_> {
             FromAgent::Failed { why } => self.lose(node, &why, phase),
             FromAgent::Refused { reasons } => self.lose(node, &reasons.join("; "), phase),
             FromAgent::Hello { .. }
+            | FromAgent::Absent
             | FromAgent::Ready
             | FromAgent::Stopped { .. }
             | FromAgent::Beat { .. } => (),
