@@ -70,6 +70,11 @@ for (const file of readdirSync(folder)) {
     // The types of the whole leave these to the plugins.
     delete panel.targets;
   }
+  for (const annotation of dashboard.annotations.list) {
+    const of = `${file}, annotations ${annotation.name}`;
+    check(of, "dashboard", "AnnotationTarget", annotation.target);
+    delete annotation.target;
+  }
   check(file, "dashboard", "Dashboard", dashboard);
 }
 console.log(`${checked} parts of dashboards are as their types have them, but for ${wrong}`);

@@ -74,7 +74,8 @@ impl Panel {
                     "colorMode": "value",
                     "graphMode": "none",
                     "justifyMode": "auto",
-                    "showPercentChange": false
+                    "showPercentChange": false,
+                    "percentChangeColorMode": "standard"
                 }
             }),
             height: 4,
