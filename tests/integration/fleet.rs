@@ -142,6 +142,55 @@ fn two_nodes_are_loaded_over_ssh_and_judged_each() {
     assert!(outcome.stderr.contains("one: `ssh nobody-there@one` fails"), "{}", outcome.stderr);
 }
 
+/// Two nodes that are processes of this machine, marked by a variable.
+fn two_here(sandbox: &Sandbox, seconds: u32) -> (String, String) {
+    let mark = format!("FLEET={}", sandbox.path().display());
+    let cache = format!("XDG_CACHE_HOME={}/cache", sandbox.path().display());
+    let way = |_: &str| format!("command = [\"env\", \"{mark}\", \"{cache}\"]");
+    (two_nodes(way, seconds), mark)
+}
+
+#[test]
+fn ctrl_c_stops_the_load_on_all_nodes_and_still_reports() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let (text, mark) = two_here(&sandbox, 60);
+    let path = sandbox.write("two.toml", &text).display().to_string();
+    let mut run = sandbox.stressor(&["run", &path, "-q"]).spawn().unwrap();
+    // Agents, their spawners, two workers of one and one of the other.
+    wait_for("the workers", 20, || processes_with(&mark).len() >= 7);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(run.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    let begun = Instant::now();
+    wait_for("no process to be left", 5, || processes_with(&mark).is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    let verdict = read(&sandbox.reports("run-1").join("verdict.json"));
+    assert_eq!(verdict["state"], "interrupted");
+    assert_eq!(verdict["nodes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn as_many_nodes_may_be_missing_as_the_scenario_allows() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let (text, _) = two_here(&sandbox, 4);
+    let broken = "[[node]]\nname = \"three\"\ncommand = [\"false\"]\n";
+    let with = |fleet: &str| {
+        let path = sandbox.write("three.toml", &format!("{text}{broken}{fleet}"));
+        sandbox.run(&["run", path.to_str().unwrap(), "-q", "--format", "json"])
+    };
+    let outcome = with("");
+    assert_eq!(outcome.code, Some(6), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("three: `false` fails"), "{}", outcome.stderr);
+    assert!(!sandbox.reports("run-1").exists());
+    let outcome = with("[fleet]\nmax_errors = 1\n");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!(verdict["validity"]["notes"].to_string().contains("three took no part"));
+    assert_eq!(verdict["fleet"]["unknown"], serde_json::json!(["three"]));
+}
+
 #[test]
 fn an_agent_alone_ends_its_load() {
     let sandbox = Sandbox::new();
