@@ -28,7 +28,7 @@ mod words;
 use crate::model::{
     run::{NodeData, PhaseRecord, Run, State},
     series::SignalSet,
-    time::Window,
+    time::{Timestamp, Window},
 };
 use outcome::{Analysis, Data, NodeOutcome, Overall, PhaseOutcome, Validity};
 
@@ -81,43 +81,45 @@ fn data_of(signals: &SignalSet, window: Window) -> Data {
     Data { samples: times.len(), expected, gaps, interval_s }
 }
 
-/// The strongest verdict of all nodes and phases; among equals one under load,
-/// then the earliest.
+/// A phase of a node, with its verdict.
+type Judged<'a> = (&'a NodeOutcome, &'a PhaseOutcome);
+
+/// The strongest verdict of all nodes and phases under load; among equals that of
+/// the first phase, and of its nodes the one that got there first.
 fn overall(nodes: &[NodeOutcome], run: &Run) -> Option<Overall> {
-    let loaded = |phase: &PhaseOutcome| {
-        run.manifest.phases.get(phase.index).is_some_and(|record| !record.loads.is_empty())
-    };
-    let any_load = run.manifest.phases.iter().any(|record| !record.loads.is_empty());
-    nodes
+    let all: Vec<Judged<'_>> = nodes
         .iter()
-        // Of equals the last one counts, and that shall be the first node.
-        .rev()
-        .flat_map(|node| node.phases.iter().map(move |phase| (node, phase)))
-        // What a baseline shows is not what the load did.
-        .filter(|(_, phase)| !any_load || loaded(phase))
-        // Nor is what a test of it shows.
-        .filter(|(_, phase)| {
-            run.manifest.phases.get(phase.index).is_some_and(|record| record.probe.is_none())
-        })
-        .max_by(|(_, a), (_, b)| {
-            let strength = |phase: &PhaseOutcome| phase.verdict.kind.strength();
-            strength(a)
-                .cmp(&strength(b))
-                .then_with(|| a.verdict.grade.cmp(&b.verdict.grade))
-                .then_with(|| b.index.cmp(&a.index))
-        })
-        .map(|(node, phase)| Overall {
-            node: node.node.clone(),
-            phase: phase.phase.clone(),
-            level: phase.level,
-            resource: phase.verdict.resource.clone(),
-            device: phase.verdict.device.clone(),
-            kind: phase.verdict.kind,
-            grade: phase.verdict.grade,
-            cause: phase.verdict.cause,
-            since: phase.verdict.since,
-            statement: phase.verdict.statement.clone(),
-        })
+        .flat_map(|node| fleet::judged(run, node).map(move |phase| (node, phase)))
+        .collect();
+    let rank = |(_, phase): &Judged<'_>| {
+        (phase.verdict.kind.strength(), phase.verdict.grade, std::cmp::Reverse(phase.index))
+    };
+    let best = all.iter().map(rank).max()?;
+    let equals: Vec<Judged<'_>> = all.into_iter().filter(|one| rank(one) == best).collect();
+    earliest(&equals).or(equals.first().copied()).map(|(node, phase)| Overall {
+        node: node.node.clone(),
+        phase: phase.phase.clone(),
+        level: phase.level,
+        resource: phase.verdict.resource.clone(),
+        device: phase.verdict.device.clone(),
+        kind: phase.verdict.kind,
+        grade: phase.verdict.grade,
+        cause: phase.verdict.cause,
+        since: phase.verdict.since,
+        statement: phase.verdict.statement.clone(),
+    })
+}
+
+/// The one whose limit was reached first. What lies within a sample of one another
+/// happened at once, and then the first node counts.
+fn earliest<'a>(all: &[Judged<'a>]) -> Option<Judged<'a>> {
+    let first = all.iter().filter_map(|(_, phase)| phase.verdict.since).min()?;
+    all.iter().find(|(_, phase)| at_once(first, phase)).copied()
+}
+
+/// Whether a phase's limit was reached within a sample of this moment.
+fn at_once(first: Timestamp, phase: &PhaseOutcome) -> bool {
+    phase.verdict.since.is_some_and(|since| since.since(first) <= phase.data.interval_s)
 }
 
 /// Problems that are told one by one: a fleet without data is one problem, not

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    Judged, at_once, earliest,
     outcome::{Apart, First, Fleet, Kind, NodeOutcome, PhaseOutcome},
     workload::{at_work, journal_name},
 };
@@ -28,6 +29,9 @@ const MAD_OF_NORMAL: f64 = 0.6745;
 const WORTH_A_WORD: f64 = 0.15;
 /// Of the others' median: the same for what has no full scale.
 const WORTH_A_WORD_RELATIVE: f64 = 0.2;
+/// Of the median of what is asked: loads that differ by less are the same. A rate
+/// that is kept on average differs a little from node to node.
+const ALIKE: f64 = 0.1;
 /// Differences that are told; a fleet has many.
 const MOST_APART: usize = 10;
 
@@ -62,7 +66,10 @@ pub(super) fn fleet(run: &Run, nodes: &[NodeOutcome]) -> Option<Fleet> {
 
 /// The phases that count: those under load, where there are any, and no tests of
 /// a verdict.
-fn judged<'a>(run: &'a Run, node: &'a NodeOutcome) -> impl Iterator<Item = &'a PhaseOutcome> {
+pub(super) fn judged<'a>(
+    run: &'a Run,
+    node: &'a NodeOutcome,
+) -> impl Iterator<Item = &'a PhaseOutcome> {
     let any_load = run.manifest.phases.iter().any(|record| !record.loads.is_empty());
     node.phases.iter().filter(move |phase| {
         run.manifest
@@ -72,22 +79,29 @@ fn judged<'a>(run: &'a Run, node: &'a NodeOutcome) -> impl Iterator<Item = &'a P
     })
 }
 
-/// The limit that was reached first.
+/// The limit that was reached first, and by whom else at once.
 fn first(run: &Run, nodes: &[NodeOutcome]) -> Option<First> {
-    nodes
+    let all: Vec<Judged<'_>> = nodes
         .iter()
         .flat_map(|node| judged(run, node).map(move |phase| (node, phase)))
         .filter(|(_, phase)| matches!(phase.verdict.kind, Kind::Saturated | Kind::Full))
-        .filter_map(|(node, phase)| Some((phase.verdict.since?, node, phase)))
-        .min_by_key(|(since, ..)| *since)
-        .map(|(since, node, phase)| First {
-            node: node.node.clone(),
-            phase: phase.phase.clone(),
-            resource: phase.verdict.resource.clone(),
-            device: phase.verdict.device.clone(),
-            kind: phase.verdict.kind,
-            since,
-        })
+        .collect();
+    let (node, phase) = earliest(&all)?;
+    let since = phase.verdict.since?;
+    let others: BTreeSet<&str> = all
+        .iter()
+        .filter(|(other, phase)| other.node != node.node && at_once(since, phase))
+        .map(|(other, _)| other.node.as_str())
+        .collect();
+    Some(First {
+        node: node.node.clone(),
+        phase: phase.phase.clone(),
+        resource: phase.verdict.resource.clone(),
+        device: phase.verdict.device.clone(),
+        kind: phase.verdict.kind,
+        since,
+        at_once: others.into_iter().map(str::to_owned).collect(),
+    })
 }
 
 /// A figure of nodes that can be held against one another.
@@ -121,12 +135,33 @@ fn apart(run: &Run) -> Vec<Apart> {
             let carried = done.iter().map(|one| one.load).collect();
             groups.entry(carried).or_default().push((node, done));
         }
-        for nodes in groups.values().filter(|nodes| nodes.len() >= FEWEST_PEERS) {
-            all.extend(unlike(run, phase, nodes));
+        for mut nodes in groups.into_values() {
+            asked_alike(&mut nodes);
+            if nodes.len() >= FEWEST_PEERS {
+                all.extend(unlike(run, phase, &nodes));
+            }
         }
     }
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     all.into_iter().map(|(_, apart)| apart).take(MOST_APART).collect()
+}
+
+/// Leave out nodes of which more or less is asked: a `set` of theirs, or a share of
+/// a larger machine.
+fn asked_alike(nodes: &mut Vec<(&NodeData, &Done<'_>)>) {
+    let asked = |done: &Done<'_>, load: usize| {
+        let mine = done.iter().filter(|one| one.load == load);
+        stats::mean(&mine.filter_map(|one| one.requested).collect::<Vec<_>>())
+    };
+    let loads: BTreeSet<usize> =
+        nodes.iter().flat_map(|(_, done)| done.iter().map(|one| one.load)).collect();
+    for load in loads {
+        let all: Vec<f64> = nodes.iter().filter_map(|(_, done)| asked(done, load)).collect();
+        let Some(median) = stats::median(&all) else { continue };
+        nodes.retain(|(_, done)| {
+            asked(done, load).is_some_and(|own| (own - median).abs() <= ALIKE * median)
+        });
+    }
 }
 
 /// Of nodes under the same load, those whose figures stand out, with how much.
@@ -204,6 +239,9 @@ fn of_node(window: Window, node: &NodeData, done: &Done<'_>) -> Vec<(Figure, f64
 }
 
 fn statement(fleet: &Fleet, all: usize) -> String {
+    if fleet.healthy.len() == all {
+        return format!("All {all} nodes are healthy.");
+    }
     let mut parts = Vec::new();
     let mut part = |nodes: &[String], one: &str, many: &str| match nodes.len() {
         0 => (),
@@ -217,9 +255,15 @@ fn statement(fleet: &Fleet, all: usize) -> String {
     let mut text = format!("Of {all} nodes {}.", parts.join(", "));
     if let Some(first) = &fleet.first {
         let device = first.device.as_ref().map_or_else(String::new, |device| format!(" {device}"));
+        let who = if first.at_once.is_empty() {
+            format!("was {}", first.node)
+        } else {
+            let all: Vec<String> =
+                std::iter::once(&first.node).chain(&first.at_once).cloned().collect();
+            format!("were {} (within a sample of one another)", listed(&all))
+        };
         text += &format!(
-            " The first to reach it was {}, on {}{device}, from {} UTC.",
-            first.node,
+            " The first to reach it {who}, on {}{device}, from {} UTC.",
             first.resource,
             first.since.clock()
         );

@@ -381,6 +381,8 @@ pub struct First {
     pub kind: Kind,
     /// From when.
     pub since: Timestamp,
+    /// Nodes that reached one within a sample of it.
+    pub at_once: Vec<String>,
 }
 
 /// A node that is unlike those under the same load.

@@ -62,6 +62,15 @@ fn a_fleet_says_who_was_first_and_who_is_well() {
     let first = fleet.first.unwrap();
     assert_eq!((first.node.as_str(), first.resource.as_str()), ("b", "cpu"));
     assert!(fleet.statement.starts_with("Of 3 nodes 2 are at a limit (b, c), a is healthy."));
+    assert_eq!(first.at_once, [""; 0]);
+    // The run's verdict is that of the first, wherever it stands.
+    run.nodes.reverse();
+    run.manifest.nodes.reverse();
+    assert_eq!(analyze(&run).overall.unwrap().node, "b");
+    let both = loaded(&[("b", busy(), 100), ("c", busy(), 100)]);
+    let fleet = analyze(&both).fleet.unwrap();
+    assert_eq!(fleet.first.unwrap().at_once, ["c"]);
+    assert!(fleet.statement.contains("were b, c (within a sample"), "{}", fleet.statement);
     // One node is no fleet.
     assert!(analyze(&loaded(&[("a", quiet(), 100)])).fleet.is_none());
 }
@@ -79,6 +88,13 @@ fn a_node_unlike_its_peers_is_told_and_others_are_not() {
     assert!(told.contains(&("c", "load_operations")), "{told:?}");
     assert!(told.contains(&("d", "memory_used_ratio")), "{told:?}");
     assert!(!told.iter().any(|(node, _)| ["a", "b"].contains(node)), "{told:?}");
+    // Of whom less is asked, less is expected.
+    let mut run = loaded(&one);
+    for interval in &mut run.workers {
+        interval.requested = Some(if interval.node == "c" { 40.0 } else { 100.0 });
+    }
+    let told: Vec<_> = analyze(&run).fleet.unwrap().apart.into_iter().map(|one| one.node).collect();
+    assert!(!told.contains(&"c".to_owned()) && told.contains(&"d".to_owned()), "{told:?}");
     // Two are no crowd, and a node without this load is no peer.
     assert_eq!(analyze(&loaded(&one[1..3])).fleet.unwrap().apart, []);
     let mut run = loaded(&alike);
