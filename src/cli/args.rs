@@ -197,8 +197,9 @@ pub struct AnalyzeArgs {
     /// End of the window [default: now]
     #[arg(long, value_name = "TIME")]
     pub end: Option<String>,
-    /// A node by its name or instance [default: every node_exporter target]
-    #[arg(long = "node", value_name = "NODE")]
+    /// Nodes by name, instance or host, a regular expression over the whole of it
+    /// [default: every node_exporter target]
+    #[arg(long = "node", value_name = "REGEX")]
     pub nodes: Vec<String>,
     /// The job that scrapes the node_exporters
     #[arg(long, value_name = "JOB")]

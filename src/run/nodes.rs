@@ -179,7 +179,8 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     Ok(Nodes { records, source: Some(source), telemetry, notes })
 }
 
-/// The nodes that a Prometheus knew at `end`: those called `names`, or all.
+/// The nodes that a Prometheus knew at `end`: those whose name, instance or host
+/// one of `names` matches, a regular expression over the whole of it; or all.
 ///
 /// # Errors
 /// When the server does not answer, or does not know one of them.
@@ -201,8 +202,15 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
             }
             all
         } else {
-            let find = |name: &String| targets::named(&candidates, name, None, client.base());
-            names.iter().map(find).collect::<Result<Vec<_>, Unknown>>()?
+            let mut chosen: Vec<Candidate> = Vec::new();
+            for name in names {
+                for one in targets::matching(&candidates, name, client.base())? {
+                    if !chosen.iter().any(|known| known.instance == one.instance) {
+                        chosen.push(one);
+                    }
+                }
+            }
+            chosen
         };
         let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
         let told = server::scrape_interval(&client, &instances, Some(end)).await?;

@@ -155,6 +155,40 @@ pub fn named(
     Ok(found.clone())
 }
 
+/// The candidates whose node name, instance or host this expression matches whole.
+/// What is no expression, such as an IPv6 host in brackets, is a name.
+///
+/// # Errors
+/// When there is none; the error lists the candidates.
+pub fn matching(
+    candidates: &[Candidate],
+    pattern: &str,
+    url: &str,
+) -> Result<Vec<Candidate>, Unknown> {
+    if let Ok(one) = named(candidates, pattern, None, url) {
+        return Ok(vec![one]);
+    }
+    let Ok(regex) = regex_lite::Regex::new(&format!("^(?:{pattern})$")) else {
+        return Err(not_found(&format!("node {pattern:?}"), url, candidates));
+    };
+    let is_meant = |one: &Candidate| {
+        [one.nodename.as_str(), &one.instance, host(&one.instance)]
+            .iter()
+            .any(|name| regex.is_match(name))
+    };
+    let mut found: Vec<Candidate> =
+        candidates.iter().filter(|one| is_meant(one)).cloned().collect();
+    found.sort_by(|a, b| (&a.nodename, &a.instance).cmp(&(&b.nodename, &b.instance)));
+    found.dedup_by(|a, b| a.instance == b.instance);
+    for one in &found {
+        one_job(candidates, &one.instance)?;
+    }
+    if found.is_empty() {
+        return Err(not_found(&format!("node {pattern:?}"), url, candidates));
+    }
+    Ok(found)
+}
+
 /// The host of an `instance`: without its port, and an IPv6 host without its
 /// brackets.
 pub fn host(instance: &str) -> &str {
@@ -218,6 +252,28 @@ mod tests {
     fn a_machine_of_two_jobs_is_not_guessed() {
         let twice = [candidate("a", "x:9100", "node"), candidate("a", "x:9100", "fast")];
         assert!(matches!(this_machine(&twice, "a", "u"), Err(Unknown::SeveralJobs { .. })));
+    }
+
+    #[test]
+    fn nodes_are_found_by_an_expression_over_a_whole_name() {
+        let all = [
+            candidate("client-2", "10.0.0.3:9100", "node"),
+            candidate("client-1", "10.0.0.2:9100", "node"),
+            candidate("main", "[fd00::1]:9100", "node"),
+        ];
+        let found = |pattern: &str| -> Vec<String> {
+            matching(&all, pattern, "u").unwrap().into_iter().map(|one| one.nodename).collect()
+        };
+        assert_eq!(found("client-.*"), ["client-1", "client-2"]);
+        assert_eq!(found("10[.]0[.]0[.].*"), ["client-1", "client-2"]);
+        assert_eq!(found("client-1"), ["client-1"]);
+        assert_eq!(found("fd00::1"), ["main"]);
+        assert_eq!(found("[fd00::1]:9100"), ["main"]);
+        for none in ["client", "db-7", "("] {
+            assert!(matching(&all, none, "u").unwrap_err().to_string().contains("client-1"));
+        }
+        let twice = [all[0].clone(), candidate("client-2", "10.0.0.3:9100", "other")];
+        assert!(matching(&twice, "client-.*", "u").is_err());
     }
 
     #[test]
