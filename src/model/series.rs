@@ -149,10 +149,11 @@ impl Signal {
     /// take the jitter of a sampler's clock (a twentieth of the window).
     pub fn points_in(&self, window: Window) -> impl Iterator<Item = Point> {
         let earliest = window.start.plus(self.window_s * 0.95);
-        self.points
-            .iter()
-            .copied()
-            .filter(move |point| earliest <= point.t && point.t <= window.end)
+        // A fleet's analysis asks for millions of short stretches.
+        let from = self.points.partition_point(|point| point.t < earliest);
+        let rest = self.points.get(from..).unwrap_or_default();
+        let length = rest.partition_point(|point| point.t <= window.end);
+        rest.iter().take(length).copied()
     }
 }
 

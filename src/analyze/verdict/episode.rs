@@ -7,11 +7,11 @@ use crate::{
     analyze::{
         assess::Assessment,
         outcome::{Grade, Kind, Verdict},
+        resources::Condition,
         words,
     },
     model::{
         run::PhaseRecord,
-        stats::Stat,
         time::{Timestamp, Window},
     },
 };
@@ -67,12 +67,27 @@ impl Case<'_> {
     fn was_ever_at_a_limit(&self) -> bool {
         super::ALL.iter().any(|resource| {
             resource.utilization.iter().chain(resource.saturation).any(|criterion| {
-                self.node.signals.all(criterion.signal).iter().any(|signal| {
-                    let most = Stat::Max.of(&signal.values_in(self.window));
-                    most.is_some_and(|most| most >= criterion.limit)
-                })
+                self.ever(criterion.signal, |v| v >= criterion.limit)
+                    && criterion.when.iter().all(|condition| self.could_hold(condition))
             })
         })
+    }
+
+    /// Whether a signal has a sample like this, on any device.
+    fn ever(&self, signal: &str, like: impl Fn(f64) -> bool) -> bool {
+        let signals = self.node.signals.all(signal).iter();
+        signals.flat_map(|signal| signal.points_in(self.window)).any(|point| like(point.v))
+    }
+
+    /// Whether a condition could hold for a part of the window.
+    fn could_hold(&self, condition: &Condition) -> bool {
+        match condition {
+            Condition::AtLeast(signal, least) => self.ever(signal, |v| v >= *least),
+            Condition::Below(signal, most) => self.ever(signal, |v| v < *most),
+            // A part may have no samples of what the window has.
+            Condition::Unseen(_) => true,
+            Condition::Seen(signal) => !self.node.signals.all(signal).is_empty(),
+        }
     }
 
     /// From the first to the last sample of a window in which the signal that
