@@ -251,7 +251,14 @@ impl Seen<'_> {
             .baseline
             .and_then(|window| criterion.stat.of(&signal.values_in(window)))
             .map(|before| shown(criterion, before));
-        let but = criterion.when.iter().find(|condition| !self.holds(condition, device));
+        // Of what is far from its limit nobody asks whether it counts; a share is
+        // shown in any case.
+        let matters = class == Class::Utilization || value >= criterion.limit.min(criterion.near);
+        let but = criterion
+            .when
+            .iter()
+            .filter(|_| matters)
+            .find(|condition| !self.holds(condition, device));
         let met = but.is_none()
             && value >= criterion.limit
             && (class != Class::Error
