@@ -143,8 +143,16 @@ pub fn plan(plan: &Plan, machine: Machine) -> String {
         ),
     });
     for node in &plan.nodes {
-        let instance = node.instance.as_deref().unwrap_or("found by its name");
-        lines.push(format!("node {} ({instance})", node.name));
+        let instance = match (&node.instance, &plan.telemetry.prometheus) {
+            (Some(instance), _) => format!(" ({instance})"),
+            (None, Some(_)) => " (found by its name)".to_owned(),
+            (None, None) => String::new(),
+        };
+        let way = node
+            .way
+            .as_ref()
+            .map_or_else(String::new, |way| format!(", loaded by {}", way.in_words()));
+        lines.push(format!("node {}{instance}{way}", node.name));
     }
     for phase in &plan.phases {
         let level = phase

@@ -175,6 +175,19 @@ pub enum Way {
     Command(Vec<String>),
 }
 
+impl Way {
+    /// What people call it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Ssh(target) => format!("ssh {target}"),
+            Self::Docker(container) => format!("docker exec {container}"),
+            Self::Srun(node) => format!("srun on {node}"),
+            Self::Kubectl { pod, .. } => format!("kubectl exec {pod}"),
+            Self::Command(prefix) => prefix.join(" "),
+        }
+    }
+}
+
 /// One phase, or one level of a ramp.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhasePlan {
