@@ -1,8 +1,8 @@
 //! `--nodes-from`: the nodes of an inventory join those of the scenario.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::{
     args::NodesFrom,
@@ -21,9 +21,7 @@ pub(super) fn read(
     overrides: &[String],
     from: &NodesFrom,
 ) -> Result<(String, Plan), Failure> {
-    let mut text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the scenario {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let mut text = super::scenario::text(path)?;
     let name = path.display().to_string();
     let plan = scenario::parse(&name, &text, overrides)?;
     let Some(source) = &from.nodes_from else { return Ok((text, plan)) };

@@ -38,11 +38,15 @@ pub(super) fn scenario(command: &ScenarioCommand) -> Result<Exit, Failure> {
     }
 }
 
-fn read(path: &Path, set: &[String]) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(path)
+/// The text of a scenario.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
         .with_context(|| format!("cannot read the scenario {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
-    Ok(scenario::parse(&path.display().to_string(), &text, set)?)
+        .map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+fn read(path: &Path, set: &[String]) -> Result<Plan, Failure> {
+    Ok(scenario::parse(&path.display().to_string(), &text(path)?, set)?)
 }
 
 fn validate(paths: &[PathBuf]) -> Exit {

@@ -175,6 +175,10 @@ fn check_stack(args: &StackCheckArgs) -> Result<Exit, Failure> {
 }
 
 pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
+    // Before it can stand in a message about the scenario.
+    if let Some(url) = &args.probing.prometheus {
+        without_secret("--prometheus", url)?;
+    }
     let mut subject = Subject {
         nodes: Vec::new(),
         prometheus: None,
@@ -200,7 +204,6 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         subject.prometheus = telemetry.prometheus.clone().map(|url| (url, telemetry));
     }
     if let Some(url) = &args.probing.prometheus {
-        without_secret("--prometheus", url)?;
         let telemetry = subject.prometheus.take().map(|(_, telemetry)| telemetry);
         subject.prometheus = Some((url.clone(), telemetry.unwrap_or_default()));
     }
@@ -362,9 +365,7 @@ fn down(args: &StackLocalArgs) -> Result<Exit, Failure> {
 fn render(args: &StackRenderArgs) -> Result<Exit, Failure> {
     let setup = setup(&args.place)?;
     let path = &args.scenario;
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read the scenario {}", path.display()))
-        .map_err(|error| Failure::new(Exit::Usage, error))?;
+    let text = super::scenario::text(path)?;
     let plan = scenario::parse(&path.display().to_string(), &text, &[])?;
     let Engine::Kubernetes = args.engine;
     let jobs = Jobs {

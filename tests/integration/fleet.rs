@@ -192,6 +192,29 @@ fn as_many_nodes_may_be_missing_as_the_scenario_allows() {
 }
 
 #[test]
+fn a_node_that_is_slow_to_join_costs_no_other() {
+    let _machine = machine();
+    let sandbox = Sandbox::new();
+    let cache = format!("XDG_CACHE_HOME={}/cache", sandbox.path().display());
+    // Longer than the silence after which either side gives the other up.
+    let slow = "\"sh\", \"-c\", 'sleep 12; exec \"$@\"', \"sh\", ";
+    let text = two_nodes(
+        |name| {
+            let before = if name == "two" { slow } else { "" };
+            format!("command = [{before}\"env\", \"{cache}\"]")
+        },
+        3,
+    );
+    let path = sandbox.write("slow.toml", &text).display().to_string();
+    let outcome = sandbox.run(&["run", &path, "-q", "--format", "json"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let verdict: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let notes = verdict["validity"]["notes"].to_string();
+    assert!(!notes.contains("is lost"), "{notes}");
+    assert!(notes.contains("phase load began on 2 nodes within"), "{notes}");
+}
+
+#[test]
 fn an_agent_alone_ends_its_load() {
     let sandbox = Sandbox::new();
     let mark = format!("ALONE={}", sandbox.path().display());
