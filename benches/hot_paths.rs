@@ -4,7 +4,11 @@
 
 #![expect(clippy::indexing_slicing, reason = "a bench stops where it cannot go on")]
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use stressor::{
@@ -16,30 +20,68 @@ use stressor::{
             HostFacts, Manifest, NodeData, NodeRecord, PhaseRecord, RUN_SCHEMA, Run, SourceKind,
             State,
         },
-        series::{RawSet, SignalSet, Snapshot},
+        series::{Key, RawSet, SignalSet, Snapshot},
         time::Timestamp,
     },
     report::{self, Format},
     telemetry::{proc::Sampler, prometheus::decode},
 };
 
-/// An hour of this machine at one sample a second: two real samples, drawn out.
-fn hour() -> Vec<Snapshot> {
-    let mut sampler = Sampler::new(Roots::default(), Clock::start());
-    let first = sampler.sample();
-    std::thread::sleep(Duration::from_secs(1));
-    let second = sampler.sample();
-    (0..3600_i32)
-        .map(|step| Snapshot {
-            t: Timestamp(i64::from(step) * 1000),
-            values: first
-                .values
-                .iter()
-                .zip(&second.values)
-                .map(|((key, a), (_, b))| (key.clone(), a + (b - a) * f64::from(step)))
-                .collect(),
-        })
-        .collect()
+/// What a second adds to everything that is counted, of this machine at rest and
+/// with all its cores busy, after what was counted before.
+struct Seconds {
+    before: Snapshot,
+    quiet: Vec<f64>,
+    busy: Vec<f64>,
+}
+
+impl Seconds {
+    fn measured() -> Self {
+        let mut sampler = Sampler::new(Roots::default(), Clock::start());
+        let second = Duration::from_secs(1);
+        let before = sampler.sample();
+        std::thread::sleep(second);
+        let middle = sampler.sample();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(|| {
+                    let start = Instant::now();
+                    while start.elapsed() < second {}
+                });
+            }
+        });
+        let after = sampler.sample();
+        let by_key = |snapshot: &Snapshot| -> BTreeMap<Key, f64> {
+            snapshot.values.iter().cloned().collect()
+        };
+        let (middle, after) = (by_key(&middle), by_key(&after));
+        let (mut quiet, mut busy) = (Vec::new(), Vec::new());
+        for (key, first) in &before.values {
+            // A process may be gone by now.
+            let then = middle.get(key).copied().unwrap_or(*first);
+            let last = after.get(key).copied().unwrap_or(then);
+            quiet.push(then - first);
+            busy.push(last - then);
+        }
+        Self { before, quiet, busy }
+    }
+
+    /// So many samples, one a second; busy from `step` on. No second is quite like
+    /// the one before.
+    fn drawn_out(&self, samples: u32, busy_from: u32) -> Vec<Snapshot> {
+        let mut values = self.before.values.clone();
+        (0..samples)
+            .map(|step| {
+                let added = if step >= busy_from { &self.busy } else { &self.quiet };
+                let more = 0.75 + 0.5 * (f64::from(step) * 0.618).fract();
+                for ((_, value), added) in values.iter_mut().zip(added) {
+                    *value += added * more;
+                }
+                Snapshot { t: Timestamp(i64::from(step) * 1000), values: values.clone() }
+            })
+            .collect()
+    }
 }
 
 fn run_of(snapshots: &[Snapshot]) -> Run {
@@ -87,7 +129,7 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
             }],
             nodes: vec![record.clone()],
             telemetry: vec![],
-            tags: std::collections::BTreeMap::default(),
+            tags: BTreeMap::default(),
             notes: vec![],
             stopped: None,
         },
@@ -104,17 +146,23 @@ fn run_of(snapshots: &[Snapshot]) -> Run {
 }
 
 /// A thousand nodes of 240 samples, each with what node_exporter gives of this
-/// machine.
-fn fleet(snapshots: &[Snapshot]) -> Run {
-    let mut run = run_of(&snapshots[..240]);
+/// machine. Of ten nodes nine have nothing to do, and one has all its cores busy
+/// from the middle on, which the analysis has to find out.
+fn fleet(seconds: &Seconds) -> Run {
+    let node = |busy_from| {
+        let mut run = run_of(&seconds.drawn_out(240, busy_from));
+        run.nodes[0].record.loaded = false;
+        run.nodes[0].signals.signals.retain(|name, _| {
+            stressor::model::catalogue::signal(name).is_some_and(|row| row.in_prometheus)
+        });
+        run
+    };
+    let mut run = node(240);
+    let (quiet, busy) = (run.nodes[0].clone(), node(120).nodes[0].clone());
     run.manifest.end = Some(Timestamp(240_000));
     run.manifest.phases[0].end = Some(Timestamp(240_000));
-    run.nodes[0].record.loaded = false;
-    run.nodes[0].signals.signals.retain(|name, _| {
-        stressor::model::catalogue::signal(name).is_some_and(|row| row.in_prometheus)
-    });
-    let node = run.nodes[0].clone();
-    run.nodes = vec![node; 1000];
+    run.nodes =
+        (0..1000).map(|at| if at % 10 == 0 { busy.clone() } else { quiet.clone() }).collect();
     run
 }
 
@@ -139,16 +187,21 @@ fn answer() -> Vec<u8> {
 fn hot_paths(c: &mut Criterion) {
     let mut sampler = Sampler::new(Roots::default(), Clock::start());
     c.bench_function("one sample of this machine", |b| b.iter(|| black_box(sampler.sample())));
-    let snapshots = hour();
+    let seconds = Seconds::measured();
+    let snapshots = seconds.drawn_out(3600, 3600);
     c.bench_function("signals of one hour at 1 s", |b| b.iter(|| black_box(run_of(&snapshots))));
     let run = run_of(&snapshots);
     c.bench_function("analysis of one hour at 1 s", |b| {
         b.iter(|| black_box(analyze::analyze(&run)));
     });
-    let many = fleet(&snapshots);
+    let many = fleet(&seconds);
     c.bench_function("analysis of 1,000 nodes of 240 samples", |b| {
         b.iter(|| black_box(analyze::analyze(&many)));
     });
+    // It is a tenth that is to be found.
+    let found = analyze::analyze(&many).nodes;
+    let found = found.iter().filter(|node| node.phases[0].verdict.resource == "cpu").count();
+    assert_eq!(found, 100);
     drop(many);
     let analysis = analyze::analyze(&run);
     for (name, format) in [("page of one hour", Format::Html), ("picture of one hour", Format::Png)]

@@ -9,7 +9,6 @@ use super::{
 use crate::model::{
     catalogue::{self, Class},
     series::SignalSet,
-    stats,
     time::Window,
     units::Unit,
 };
@@ -242,14 +241,14 @@ impl Seen<'_> {
         // Utilization and saturation are those of the time in which the load
         // was there; refusals count over the whole phase, its setup included.
         let window = if class == Class::Error { self.whole } else { self.window };
-        let values = signal.values_in(window);
-        if values.len() < FEWEST_SAMPLES {
+        let samples = signal.slice(window).len();
+        if samples < FEWEST_SAMPLES {
             return None;
         }
-        let value = shown(criterion, criterion.stat.of(&values)?);
+        let value = shown(criterion, signal.stat(criterion.stat, window)?);
         let before = self
             .baseline
-            .and_then(|window| criterion.stat.of(&signal.values_in(window)))
+            .and_then(|window| signal.stat(criterion.stat, window))
             .map(|before| shown(criterion, before));
         // Of what is far from its limit nobody asks whether it counts; a share is
         // shown in any case.
@@ -269,7 +268,7 @@ impl Seen<'_> {
             value,
             before,
             device: signal.device.clone(),
-            samples: values.len(),
+            samples,
             met,
             but,
             decides: met,
@@ -279,7 +278,7 @@ impl Seen<'_> {
     fn holds(&self, condition: &Condition, device: Option<&str>) -> bool {
         let name = condition.signal();
         let signal = self.signals.get(name, device).or_else(|| self.signals.get(name, None));
-        let median = signal.and_then(|signal| stats::median(&signal.values_in(self.window)));
+        let median = signal.and_then(|signal| signal.median(self.window));
         match condition {
             Condition::AtLeast(_, least) => median.is_some_and(|median| median >= *least),
             Condition::Below(_, most) => median.is_some_and(|median| median < *most),

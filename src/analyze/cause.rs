@@ -1,7 +1,7 @@
 //! Whose load it was: the workers' share of what the node did.
 
 use super::{assess::Assessment, outcome::Cause};
-use crate::model::{catalogue, series::SignalSet, stats, time::Window, units::Unit};
+use crate::model::{catalogue, series::SignalSet, stats::Stat, time::Window, units::Unit};
 
 /// From this share on the load was ours.
 const MOSTLY: f64 = 0.8;
@@ -38,14 +38,14 @@ pub(super) fn share(
     let (own_name, total_name) = assessment.resource.own?;
     // What is held at its most is compared at its peak (a worker that was
     // killed for memory held it until then); what flows, by its median.
-    let of: fn(&[f64]) -> Option<f64> = match catalogue::unit_of(total_name)? {
-        Unit::Bytes => |values| stats::quantile(values, 1.0),
-        _ => stats::median,
+    let stat = match catalogue::unit_of(total_name)? {
+        Unit::Bytes => Stat::Max,
+        _ => Stat::Percentile(50),
     };
-    let own = of(&own.get(own_name, None)?.values_in(window))?;
+    let own = own.get(own_name, None)?.stat(stat, window)?;
     let total = node
         .get(total_name, assessment.device.as_deref())
         .or_else(|| node.get(total_name, None))?;
-    let total = of(&total.values_in(window))?;
+    let total = total.stat(stat, window)?;
     (total > 0.0).then(|| (own / total).clamp(0.0, 1.0))
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::model::{
     catalogue::SIGNALS,
     run::{NodeData, PhaseRecord, Run, WorkerInterval},
-    stats,
+    stats::{self, Stat},
     time::Window,
     units::Unit,
 };
@@ -225,7 +225,7 @@ fn of_node(window: Window, node: &NodeData, done: &Done<'_>) -> Vec<(Figure, f64
             .signals
             .all(row.name)
             .iter()
-            .filter_map(|signal| stats::mean(&signal.values_in(window)))
+            .filter_map(|signal| signal.stat(Stat::Mean, window))
             .max_by(f64::total_cmp);
         figures.extend(busiest.map(|value| (Figure::Share(row.name), value)));
     }

@@ -70,9 +70,7 @@ fn gate(
         .all(&threshold.signal)
         .iter()
         .filter(wanted)
-        .filter_map(|signal| {
-            Some((threshold.stat.of(&signal.values_in(window))?, signal.device.clone()))
-        })
+        .filter_map(|signal| Some((signal.stat(threshold.stat, window)?, signal.device.clone())))
         .collect();
     // The worst device counts: the largest against a maximum, else the smallest.
     let worst = if threshold.max.is_some() {

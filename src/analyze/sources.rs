@@ -8,8 +8,8 @@ use super::{
 use crate::model::{
     catalogue::SIGNALS,
     run::{NodeData, Run, SourceKind},
-    series::SignalSet,
-    stats,
+    series::{Signal, SignalSet},
+    stats::Stat,
     time::Window,
     units::Unit,
 };
@@ -61,16 +61,16 @@ pub fn settle(run: &mut Run) {
 
 /// The share that the two sources differ by most, if they do.
 fn disagreement(node: &NodeData, own: &SignalSet, windows: &[(String, Window)]) -> Option<String> {
-    let mean =
-        |values: Vec<f64>| (values.len() >= FEWEST_SAMPLES).then(|| stats::mean(&values)).flatten();
+    let mean = |signal: &Signal, window| {
+        let is_enough = signal.slice(window).len() >= FEWEST_SAMPLES;
+        is_enough.then(|| signal.stat(Stat::Mean, window)).flatten()
+    };
     let mut worst: Option<(f64, String)> = None;
     for row in SIGNALS.iter().filter(|row| row.in_prometheus && row.unit == Unit::Ratio) {
         for far in node.signals.all(row.name) {
             let Some(near) = own.get(row.name, far.device.as_deref()) else { continue };
             for (label, window) in windows {
-                let (Some(a), Some(b)) =
-                    (mean(far.values_in(*window)), mean(near.values_in(*window)))
-                else {
+                let (Some(a), Some(b)) = (mean(far, *window), mean(near, *window)) else {
                     continue;
                 };
                 let apart = (a - b).abs();

@@ -13,13 +13,12 @@ use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     cause, onset,
     outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
-    resources::{ALL, Relation},
+    resources::{ALL, Relation, Resource},
     words,
 };
 use crate::model::{
     run::{NodeData, PhaseRecord, Run},
     series::{Point, SignalSet},
-    stats,
     time::{Timestamp, Window},
 };
 
@@ -99,8 +98,18 @@ fn sorted(assessments: &mut [Assessment]) {
 
 impl Case<'_> {
     fn assess(&self, window: Window, whole: Window) -> Vec<Assessment> {
+        self.assess_these(ALL, window, whole)
+    }
+
+    fn assess_these(
+        &self,
+        resources: &[&'static Resource],
+        window: Window,
+        whole: Window,
+    ) -> Vec<Assessment> {
         let baseline = baseline(self.run, self.index);
-        ALL.iter()
+        resources
+            .iter()
             .flat_map(|resource| {
                 assess::resource(resource, &self.node.signals, window, whole, baseline)
             })
@@ -208,13 +217,9 @@ impl Case<'_> {
                         || (assessment.kind == Kind::Near && other.kind == Kind::Near))
             });
             root && relation.when.is_none_or(|(signal, least)| {
-                let values = self
-                    .node
-                    .signals
-                    .get(signal, None)
-                    .map(|signal| signal.values_in(self.window))
-                    .unwrap_or_default();
-                stats::median(&values).is_some_and(|median| median >= least)
+                let signal = self.node.signals.get(signal, None);
+                let median = signal.and_then(|signal| signal.median(self.window));
+                median.is_some_and(|median| median >= least)
             })
         })
     }
@@ -242,7 +247,7 @@ impl Case<'_> {
             .all("cpu_core_busy")
             .iter()
             .filter_map(|core| {
-                let median = stats::median(&core.values_in(self.window))?;
+                let median = core.median(self.window)?;
                 (median >= 0.9).then(|| (median, core.device.clone()))
             })
             .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -308,7 +313,7 @@ impl Case<'_> {
             .all("process_cpu_cores")
             .iter()
             .filter_map(|one| {
-                let cores = stats::median(&one.values_in(self.window))?;
+                let cores = one.median(self.window)?;
                 Some((one.device.clone()?, cores)).filter(|_| cores >= 0.05)
             })
             .collect();

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::time::{Timestamp, Window};
+use super::{
+    stats::Stat,
+    time::{Timestamp, Window},
+};
 
 /// One value at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,15 +148,37 @@ impl Signal {
         self.points_in(window).map(|point| point.v).collect()
     }
 
+    /// A statistic of these values; `None` when there are none.
+    pub fn stat(&self, stat: Stat, window: Window) -> Option<f64> {
+        stat.of(self.slice(window).iter().map(|point| point.v))
+    }
+
+    /// Their median; `None` when there are none.
+    pub fn median(&self, window: Window) -> Option<f64> {
+        self.stat(Stat::Percentile(50), window)
+    }
+
     /// The points whose whole averaging window lies inside `window`, give or
     /// take the jitter of a sampler's clock (a twentieth of the window).
     pub fn points_in(&self, window: Window) -> impl Iterator<Item = Point> {
+        self.slice(window).iter().copied()
+    }
+
+    /// The same, where they lie.
+    pub fn slice(&self, window: Window) -> &[Point] {
         let earliest = window.start.plus(self.window_s * 0.95);
-        // A fleet's analysis asks for millions of short stretches.
+        // A fleet's analysis asks for millions of stretches: most are the whole,
+        // the others are short.
+        if let [first, .., last] = self.points.as_slice()
+            && first.t >= earliest
+            && last.t <= window.end
+        {
+            return &self.points;
+        }
         let from = self.points.partition_point(|point| point.t < earliest);
         let rest = self.points.get(from..).unwrap_or_default();
         let length = rest.partition_point(|point| point.t <= window.end);
-        rest.iter().take(length).copied()
+        rest.get(..length).unwrap_or_default()
     }
 }
 

@@ -3,13 +3,34 @@
 /// The `q` quantile (0 to 1) with linear interpolation between neighbours
 /// (Hyndman and Fan 1996, type 7). `None` for no values.
 pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
-    let mut finite: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
-    let last = finite.len().checked_sub(1)?;
-    let position = q.clamp(0.0, 1.0) * last as f64;
+    quantile_of(values.iter().copied(), q)
+}
+
+/// The same of values that are not in one place yet.
+pub fn quantile_of(values: impl Iterator<Item = f64> + Clone, q: f64) -> Option<f64> {
+    let (mut least, mut most, mut count) = (f64::INFINITY, f64::NEG_INFINITY, 0_usize);
+    // Without a branch, so that it takes several values at a time.
+    for v in values.clone() {
+        let is_finite = v.is_finite();
+        least = least.min(if is_finite { v } else { f64::INFINITY });
+        most = most.max(if is_finite { v } else { f64::NEG_INFINITY });
+        count += usize::from(is_finite);
+    }
+    let last = count.checked_sub(1)?;
+    // Most of what a fleet counts (drops, refusals) is zero all the time.
+    if least >= most || q <= 0.0 {
+        return Some(least);
+    }
+    if q >= 1.0 {
+        return Some(most);
+    }
+    let mut sorted = Vec::with_capacity(count);
+    sorted.extend(values.filter(|v| v.is_finite()));
+    let position = q * last as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..=last")]
     let below = position.floor() as usize;
     // The two neighbours, without sorting all others.
-    let (_, low, above) = finite.select_nth_unstable_by(below, f64::total_cmp);
+    let (_, low, above) = sorted.select_nth_unstable_by(below, f64::total_cmp);
     let low = *low;
     let high = above.iter().copied().min_by(f64::total_cmp).unwrap_or(low);
     Some(low + (high - low) * (position - below as f64))
@@ -22,10 +43,12 @@ pub fn median(values: &[f64]) -> Option<f64> {
 
 /// The arithmetic mean. `None` for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {
-    if values.is_empty() {
-        return None;
-    }
-    Some(values.iter().sum::<f64>() / values.len() as f64)
+    mean_of(values.iter().copied())
+}
+
+fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), v| (sum + v, count + 1));
+    (count > 0).then(|| sum / count as f64)
 }
 
 /// A statistic over the samples of a window, as thresholds name them.
@@ -74,13 +97,13 @@ impl Stat {
     }
 
     /// The statistic of `values`, which stand in the order of time.
-    pub fn of(self, values: &[f64]) -> Option<f64> {
+    pub fn of(self, mut values: impl DoubleEndedIterator<Item = f64> + Clone) -> Option<f64> {
         match self {
-            Self::Mean => mean(values),
-            Self::Min => quantile(values, 0.0),
-            Self::Max => quantile(values, 1.0),
-            Self::Percentile(p) => quantile(values, f64::from(p) / 100.0),
-            Self::Last => values.last().copied(),
+            Self::Mean => mean_of(values),
+            Self::Min => quantile_of(values, 0.0),
+            Self::Max => quantile_of(values, 1.0),
+            Self::Percentile(p) => quantile_of(values, f64::from(p) / 100.0),
+            Self::Last => values.next_back(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     analyze::{
         assess::Assessment,
         outcome::{Grade, Kind, Verdict},
-        resources::Condition,
+        resources::{Condition, Criterion, Resource},
         words,
     },
     model::{
@@ -27,11 +27,15 @@ impl Case<'_> {
         let is_cut = self.is_loaded() || self.phase.probe.is_some() || self.phase.level.is_some();
         let seconds = self.window.seconds();
         let least = (FEWEST * self.data.interval_s).max(LEAST_SHARE * seconds);
-        if is_cut || self.is_part || seconds < 2.0 * least || !self.was_ever_at_a_limit() {
+        if is_cut || self.is_part || seconds < 2.0 * least {
+            return None;
+        }
+        let candidates = self.ever_at_a_limit();
+        if candidates.is_empty() {
             return None;
         }
         let (part, _) = self
-            .parts(least / 2.0 + self.node.record.window_s)
+            .parts(&candidates, least / 2.0 + self.node.record.window_s)
             .into_iter()
             .filter(|(part, _)| part.seconds() >= least)
             .max_by(|a, b| a.0.seconds().total_cmp(&b.0.seconds()))?;
@@ -62,15 +66,20 @@ impl Case<'_> {
         Some(verdict)
     }
 
-    /// Whether any sample reached a ceiling, or waited as if it had: cheap, and
-    /// nearly always no.
-    fn was_ever_at_a_limit(&self) -> bool {
-        super::ALL.iter().any(|resource| {
-            resource.utilization.iter().chain(resource.saturation).any(|criterion| {
-                self.ever(criterion.signal, |v| v >= criterion.limit)
-                    && criterion.when.iter().all(|condition| self.could_hold(condition))
-            })
-        })
+    /// The resources that a part of the window can find at their limit; nearly
+    /// always none. Refusals alone make no part: they are judged over the whole.
+    fn ever_at_a_limit(&self) -> Vec<&'static Resource> {
+        let reached = |criterion: &Criterion| {
+            self.ever(criterion.signal, |v| v >= criterion.limit)
+                && criterion.when.iter().all(|condition| self.could_hold(condition))
+        };
+        let all = super::ALL.iter().copied();
+        let mut reached_any = all.filter(|one| one.criteria().any(reached)).collect::<Vec<_>>();
+        let waits = |one: &Resource| one.utilization.iter().chain(one.saturation).any(reached);
+        if !reached_any.iter().any(|one| waits(one)) {
+            reached_any.clear();
+        }
+        reached_any
     }
 
     /// Whether a signal has a sample like this, on any device.
@@ -103,13 +112,17 @@ impl Case<'_> {
 
     /// Stretches of the window in which the same resource was at its limit,
     /// looked at through a window of `length` seconds that moves by half.
-    fn parts(&self, length: f64) -> Vec<(Window, (&'static str, Option<String>))> {
+    fn parts(
+        &self,
+        candidates: &[&'static Resource],
+        length: f64,
+    ) -> Vec<(Window, (&'static str, Option<String>))> {
         let mut parts: Vec<(Window, (&'static str, Option<String>))> = Vec::new();
         let mut start = self.window.start;
         while start < self.window.end {
             let end = start.plus(length).min(self.window.end);
             let seen = Window { start, end };
-            let mut all = self.assess(seen, seen);
+            let mut all = self.assess_these(candidates, seen, seen);
             super::sorted(&mut all);
             let root = all
                 .iter()

@@ -5,13 +5,10 @@ use super::{
     Case,
     lists::{exonerated, nearest},
 };
-use crate::{
-    analyze::{
-        assess::{Assessment, LEAST_COVERAGE},
-        outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
-        words,
-    },
-    model::stats,
+use crate::analyze::{
+    assess::{Assessment, LEAST_COVERAGE},
+    outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
+    words,
 };
 
 impl Case<'_> {
@@ -118,10 +115,7 @@ impl Case<'_> {
     /// of the time in which the cores were busy, and most of the time they were
     /// not. Pressure is a sum of time and sees what a mean of use does not.
     fn bursts(&self) -> String {
-        let median = |name: &str| {
-            let signal = self.node.signals.get(name, None)?;
-            stats::median(&signal.values_in(self.window))
-        };
+        let median = |name: &str| self.node.signals.get(name, None)?.median(self.window);
         let waits = median("cpu_psi_some").zip(median("cpu_busy"));
         match waits.filter(|(waits, busy)| *waits >= 0.2 && *waits >= 0.6 * busy) {
             Some((waits, busy)) => words::bursts(waits, busy),
