@@ -121,6 +121,31 @@ fn memory_pressure_with_memory_to_spare_is_a_limit_within() {
 }
 
 #[test]
+fn a_group_that_reads_its_cache_again_is_at_its_limit_from_then_on() {
+    // Measured: refaults begin at once, and the rest of the cache takes seconds to
+    // be gone.
+    let mut all = snapshots(&Machine::default());
+    let of_group =
+        |name: &str| Key::new(&format!("stressor_cgroup_memory_{name}"), &[("cgroup", "/a")]);
+    let begins = BASELINE_S + 2;
+    for (second, snapshot) in (0..).zip(&mut all) {
+        let under = (second - begins).max(0) as f64;
+        let share = if second < begins + 4 { 0.5 } else { 0.99 };
+        snapshot.values.extend([
+            (of_group("limit_bytes"), 1e9),
+            (of_group("usage_bytes"), 1e9),
+            (of_group("working_bytes"), share * 1e9),
+            (of_group("limit_hits_total"), 900.0 * under),
+            (of_group("refaults_total"), 2000.0 * under),
+        ]);
+    }
+    let analysis = analyze(&run_of(&all));
+    let verdict = under_load(&analysis);
+    assert_eq!((verdict.resource.as_str(), verdict.kind), ("memory-limit", Kind::Saturated));
+    assert_eq!(verdict.since, Some(Timestamp(begins * SECOND)));
+}
+
+#[test]
 fn two_resources_in_turn_are_both_named() {
     let (mut counters, quiet) = (Counters::default(), Machine::default());
     let mut all = Vec::new();

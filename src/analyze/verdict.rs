@@ -10,13 +10,14 @@ mod plateau;
 use lists::{exonerated, next, unobserved};
 
 use super::{
-    assess::{self, Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
+    assess::{self, Assessment, FEWEST_SAMPLES, Held, LEAST_COVERAGE},
     cause, onset,
     outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
-    resources::{ALL, Relation, Resource},
+    resources::{ALL, Counts, Relation, Resource},
     words,
 };
 use crate::model::{
+    catalogue::Class,
     run::{NodeData, PhaseRecord, Run},
     series::{Point, SignalSet},
     time::{Timestamp, Window},
@@ -226,12 +227,22 @@ impl Case<'_> {
 
     fn since(&self, root: &Assessment) -> Option<Timestamp> {
         let leading = root.leading()?;
-        let limit =
-            if root.kind == Kind::Near { leading.criterion.near } else { leading.criterion.limit };
-        let signal = self.node.signals.get(leading.criterion.signal, leading.device.as_deref())?;
-        onset::since(signal, limit, self.window).or_else(|| {
+        let is_near = root.kind == Kind::Near;
+        let limit = |held: &Held| if is_near { held.criterion.near } else { held.criterion.limit };
+        let signal =
+            |held: &Held| self.node.signals.get(held.criterion.signal, held.device.as_deref());
+        // What waits, and needs nothing else to count, can be there before a
+        // ceiling is: a group re-reads its cache long before it has none left.
+        let counting = root.held.iter().filter(|held| {
+            held.decides
+                && held.class == Class::Saturation
+                && held.criterion.counts == Counts::Alone
+        });
+        let from = |held: &Held| onset::since(signal(held)?, limit(held), self.window);
+        counting.chain([leading]).filter_map(from).min().or_else(|| {
             // Errors come in single events: from the first one on.
-            let first = signal.points_in(self.whole).find(|point| point.v >= limit)?;
+            let signal = signal(leading)?;
+            let first = signal.points_in(self.whole).find(|point| point.v >= limit(leading))?;
             Some(first.t.plus(-signal.window_s).max(self.whole.start))
         })
     }

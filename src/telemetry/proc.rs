@@ -14,7 +14,7 @@ mod qdisc;
 
 use std::time::{Duration, Instant};
 
-use namespaces::Namespaces;
+use namespaces::{Among, Namespaces};
 use processes::Processes;
 use qdisc::Queues;
 
@@ -78,8 +78,10 @@ impl Sampler {
         if self.looked.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
             self.looked = Some(Instant::now());
             self.limited = Limited::scan(&self.roots);
-            self.namespaces.scan(&self.roots);
+            self.namespaces.scan(&self.roots, Among::All);
             self.processes.scan(&self.roots);
+        } else {
+            self.namespaces.scan(&self.roots, Among::New);
         }
         let t = self.clock.now();
         let mut values = Values::new();

@@ -38,6 +38,9 @@ pub(crate) struct Case {
     pub(crate) before: &'static str,
     /// The load, a shell text.
     pub(crate) load: &'static str,
+    /// A shell condition that holds from when the limit is reached, where that is
+    /// not when the load starts. It is watched from outside.
+    pub(crate) reached: &'static str,
     /// Whether it is a matched negative or a trap: nothing is saturated.
     pub(crate) negative: bool,
     /// The load of our own generator, as a scenario says it: the case is then
@@ -83,6 +86,7 @@ pub(crate) const fn positive(
         parts,
         before: "",
         load,
+        reached: "",
         negative: false,
         own: "",
     }
@@ -107,6 +111,11 @@ impl Case {
     /// The same, with a load of our own generator that is intervened with.
     pub(crate) const fn with_our(self, own: &'static str) -> Self {
         Self { own, ..self }
+    }
+
+    /// The same, at its limit from when this shell condition holds.
+    pub(crate) const fn from_when(self, reached: &'static str) -> Self {
+        Self { reached, ..self }
     }
 
     pub(crate) const fn seen_from_afar_as(self, label: Label) -> Self {

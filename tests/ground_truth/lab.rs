@@ -247,6 +247,15 @@ impl Lab {
         self.load = self.command(text).spawn().ok();
     }
 
+    /// Tell when a condition comes to hold, by looking twenty times a second from
+    /// outside of the limits.
+    pub(crate) fn watch(&self, condition: &str) -> Option<Child> {
+        let text = format!("until ( {condition} ); do sleep 0.05; done");
+        let mut command = Command::new("sh");
+        command.args(["-c", &text]).envs(self.variables.iter().map(|(k, v)| (k, v)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
+    }
+
     /// User CPU seconds of everything the lab started.
     pub(crate) fn user_seconds(&self) -> f64 {
         let Some(group) = self.groups.first() else { return 0.0 };

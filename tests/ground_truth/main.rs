@@ -32,7 +32,7 @@ mod support;
 
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -41,7 +41,11 @@ use case::{Case, Label};
 use lab::Lab;
 use score::{BASELINES, Judged, Node, Said};
 use serde_json::Value;
-use stressor::store::{folder::RunFolder, read};
+use stressor::{
+    host::clock::Clock,
+    model::time::Timestamp,
+    store::{folder::RunFolder, read},
+};
 use support::{Sandbox, Service, component, free_port, phase, wait_for_port};
 
 /// Cases that run in every test.
@@ -294,13 +298,22 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
             Duration::from_secs_f64(lead).saturating_sub(begun.elapsed())
                 + Duration::from_millis(100),
         );
-        let loaded = stressor::host::clock::Clock::start().now();
+        let loaded = Clock::start().now();
         if !case.load.is_empty() {
             lab.start(case.load);
         }
+        let watched = (!case.reached.is_empty()).then(|| lab.watch(case.reached)).flatten();
+        let watch = watched.map(|mut child| {
+            let end = Instant::now() + Duration::from_secs_f64(options.seconds);
+            std::thread::spawn(move || reached(&mut child, end))
+        });
         if own.is_empty() {
             foreign = others_share(&lab, options.seconds);
         }
+        let begins = match watch {
+            Some(watch) => watch.join().expect("a thread").ok_or("the limit was not reached")?,
+            None => loaded,
+        };
         for (source, child) in children {
             let output = child.wait_with_output().expect("the program ends");
             lab.stop();
@@ -310,9 +323,9 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
             let mut said = Said::of(of_load.get("verdict").unwrap_or(&Value::Null));
             let since = of_load.pointer("/verdict/since").and_then(Value::as_str);
             said.onset_s = since
-                .and_then(stressor::model::time::Timestamp::parse)
+                .and_then(Timestamp::parse)
                 .filter(|_| !case.negative && own.is_empty())
-                .map(|since| since.since(loaded));
+                .map(|since| since.since(begins));
             let from_afar = case.from_prometheus.filter(|_| source == "prometheus");
             let label: Label = from_afar.unwrap_or(case.label);
             let device = label.device.and(device.as_deref());
@@ -328,6 +341,20 @@ fn once(case: &'static Case, stack: &Stack, options: &Options) -> Result<(Found,
     let node = Node { data: run.nodes.first().expect("a node"), window };
     let said = BASELINES.map(|(_, says)| says(&node));
     Ok(((verdicts, said, ablation::all(&run)), foreign))
+}
+
+/// When the child that waits for a condition has ended; `None` when it has not by
+/// `end`.
+fn reached(child: &mut Child, end: Instant) -> Option<Timestamp> {
+    while Instant::now() < end {
+        if child.try_wait().ok()?.is_some() {
+            return Some(Clock::start().now());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
 }
 
 /// The share of all cores that others than the lab took in user mode, while the

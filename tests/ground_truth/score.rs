@@ -16,7 +16,7 @@ pub(crate) struct Said {
     pub(crate) kind: String,
     pub(crate) grade: String,
     pub(crate) statement: String,
-    /// Seconds from the load's start to the onset.
+    /// Seconds from the limit's being reached to the onset that was named.
     pub(crate) onset_s: Option<f64>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn summary(judged: &[Judged], source: &str) -> String {
     if let Some(median) = stats::median(&onsets) {
         let _ = writeln!(
             text,
-            "{source}, onset: median {median:.1} s from the start of the load ({} cases), over 2 s:",
+            "{source}, onset: median {median:.1} s from when the limit is reached ({} cases), over 2 s:",
             onsets.len()
         );
         for one in &mine {

@@ -30,23 +30,46 @@ struct Namespace {
     ports: Option<f64>,
 }
 
-/// The namespaces that are watched, by their inode.
+/// The namespaces that are watched.
 #[derive(Debug, Default)]
-pub(super) struct Namespaces(BTreeMap<u64, Namespace>);
+pub(super) struct Namespaces {
+    /// By their inode.
+    watched: BTreeMap<u64, Namespace>,
+    /// How often each process was looked at.
+    looks: BTreeMap<u32, u8>,
+}
+
+/// A process is looked at this often before it counts as known: it can enter
+/// another namespace right after its start (`ip netns exec`).
+const LOOKS: u8 = 2;
+
+/// Which processes are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Among {
+    /// All of them.
+    All,
+    /// Those that are new: a namespace whose first process is the load itself is
+    /// seen from its next sample on.
+    New,
+}
 
 impl Namespaces {
-    /// Look for namespaces that came or went.
-    pub(super) fn scan(&mut self, roots: &Roots) {
+    /// Look for namespaces that came, and among all processes for those that went.
+    pub(super) fn scan(&mut self, roots: &Roots, among: Among) {
         let inode = |path: PathBuf| -> Option<u64> {
             let link = fs::read_link(roots.proc.join(path)).ok()?;
             link.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
         };
         let Some(own) = inode("self/ns/net".into()) else { return };
         let mut seen: BTreeMap<u64, PathBuf> = BTreeMap::new();
+        let mut looks = BTreeMap::new();
         let entries = fs::read_dir(&roots.proc).into_iter().flatten().flatten();
         for entry in entries.take(MOST_PROCESSES) {
             let name = entry.file_name();
-            if !name.to_string_lossy().starts_with(|c: char| c.is_ascii_digit()) {
+            let Ok(number) = name.to_string_lossy().parse::<u32>() else { continue };
+            let looked = self.looks.get(&number).copied().unwrap_or(0);
+            looks.insert(number, LOOKS.min(looked + 1));
+            if among == Among::New && looked >= LOOKS {
                 continue;
             }
             let process = PathBuf::from(name);
@@ -54,29 +77,35 @@ impl Namespaces {
                 seen.entry(found).or_insert(process);
             }
         }
-        self.0.retain(|inode, _| seen.contains_key(inode));
+        self.looks = looks;
+        if among == Among::All {
+            self.watched.retain(|inode, _| seen.contains_key(inode));
+        }
+        if seen.is_empty() {
+            return;
+        }
         let names = named();
         for (inode, process) in seen {
-            if let Some(known) = self.0.get_mut(&inode) {
+            if let Some(known) = self.watched.get_mut(&inode) {
                 let (_, ports) = inside(roots.proc.join(process.join("ns/net")), false);
                 known.ports = ports;
                 known.process = process;
                 continue;
             }
-            if self.0.len() >= MOST {
+            if self.watched.len() >= MOST {
                 break;
             }
             let comm = || roots.proc_text(process.join("comm")).unwrap_or_default();
             let name = names.get(&inode).cloned().unwrap_or_else(|| comm().trim().to_owned());
             let (queues, ports) = inside(roots.proc.join(process.join("ns/net")), true);
-            self.0.insert(inode, Namespace { name, process, queues, ports });
+            self.watched.insert(inode, Namespace { name, process, queues, ports });
         }
     }
 
     /// Read each. An interface is called `name@namespace`.
     pub(super) fn sample(&mut self, roots: &Roots, values: &mut Values) {
         let mut taken = BTreeSet::new();
-        for (inode, namespace) in &mut self.0 {
+        for (inode, namespace) in &mut self.watched {
             // Two of one name are told apart by their number.
             let mut name = namespace.name.clone();
             if !taken.insert(name.clone()) {
