@@ -114,7 +114,7 @@ impl Case {
     }
 
     /// The same, at its limit from when this shell condition holds.
-    pub(crate) const fn from_when(self, reached: &'static str) -> Self {
+    pub(crate) const fn reached_when(self, reached: &'static str) -> Self {
         Self { reached, ..self }
     }
 

@@ -81,7 +81,7 @@ pub(crate) static ALL: &[Case] = &[
     positive("oom-in-cgroup", "memory-limit", Tune, is(LIMIT, SATURATED).on("lab"), &[Memory(128)], "while :; do stress --vm 1 --vm-bytes 400M -t 30; sleep 0.1; done").seen_from_afar_as(is(LIMIT, SATURATED)),
     positive("swap-in-cgroup", "memory-limit", Tune, is(LIMIT, SATURATED).on("lab"), &[Swap, Memory(200)], "exec stress-ng --vm 2 --vm-bytes 320M --vm-keep --vm-method rand-set").seen_from_afar_as(is(LIMIT, SATURATED)),
     negative("half-a-memory-limit", "memory-limit", Tune, &[Memory(512)], "exec stress --vm 1 --vm-bytes 220M --vm-hang 120"),
-    positive("cache-thrash", "cache-limit", Score, is(LIMIT, SATURATED).on("lab"), &[Memory(96)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --numjobs=4 --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN).from_when(GROUP_IS_FULL).seen_from_afar_as(is(LIMIT, SATURATED)),
+    positive("cache-thrash", "cache-limit", Score, is(LIMIT, SATURATED).on("lab"), &[Memory(96)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --numjobs=4 --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN).reached_when(GROUP_IS_FULL).seen_from_afar_as(is(LIMIT, SATURATED)),
     negative("cache-fits", "cache-limit", Score, &[Memory(512)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --rate=20m --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN),
     negative("swap-used-and-idle", "swap-idle", Score, &[Swap, Memory(100)], "exec sleep 120").after("stress --vm 1 --vm-bytes 180M --vm-hang 200 >/dev/null 2>&1 & sleep 3; echo 1000000000 > $LIMIT"),
     negative("page-cache-full", "page-cache", Score, &[], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=4k --rate_iops=200 --ioengine=psync --output=/dev/null").after("dd if=/dev/urandom of=data bs=1M count=1500 status=none && cat data >/dev/null"),
@@ -101,7 +101,7 @@ pub(crate) static ALL: &[Case] = &[
     // Two at once, and in turn.
     positive("cpu-and-disk", "two", Score, is(&["cpu", "disk"], SATURATED), SLOW, "stress -c 8 >/dev/null & exec fio --name=x --time_based --runtime=120 --size=200M --direct=1 --filename=$DISK --rw=randread --bs=4k --ioengine=libaio --iodepth=16 --output=/dev/null"),
     // Space.
-    positive("no-space", "space", Tune, is(&["filesystem"], AT_LIMIT).on("$FS"), &[Fs(40, 0)], "while :; do dd if=/dev/zero of=$FS/x bs=1M count=100 status=none || : > $DIR/refused; sleep 0.5; done").from_when("[ -e $DIR/refused ]"),
+    positive("no-space", "space", Tune, is(&["filesystem"], AT_LIMIT).on("$FS"), &[Fs(40, 0)], "while :; do dd if=/dev/zero of=$FS/x bs=1M count=100 status=none || : > $DIR/refused; sleep 0.5; done").reached_when("[ -e $DIR/refused ]"),
     negative("space-half", "space", Tune, &[Fs(40, 0)], "dd if=/dev/zero of=$FS/x bs=1M count=16 status=none; exec sleep 120"),
     positive("no-inodes", "inodes", Score, is(&["inodes"], AT_LIMIT).on("$FS"), &[Fs(40, 512)], "i=0; while :; do i=$((i + 1)); : > $FS/$i || sleep 0.2; done"),
     negative("inodes-half", "inodes", Score, &[Fs(40, 512)], "i=0; while [ $i -lt 230 ]; do i=$((i + 1)); : > $FS/$i; done; exec sleep 120"),
@@ -117,7 +117,7 @@ pub(crate) static ALL: &[Case] = &[
     negative("accept-queue-served", "listen", Tune, &[], "exec $SELF helper listen 0"),
     positive("udp-buffer", "udp", Score, is(&["udp-receive"], SATURATED), &[], "exec $SELF helper udp 1"),
     negative("udp-buffer-read", "udp", Score, &[], "exec $SELF helper udp 0"),
-    positive("ports", "ports", Score, is(&["ports"], AT_LIMIT), &[Pair], "ip netns exec c sysctl -qw net.ipv4.ip_local_port_range='20000 20999'; $SELF helper serve & sleep 0.3; exec ip netns exec c $SELF helper connect 10.99.0.1:7000").from_when(PORTS_ARE_USED).seen_from_afar_as(is(&["none", "unknown", "ports"], &["none", "unknown", "full", "near"])),
+    positive("ports", "ports", Score, is(&["ports"], AT_LIMIT), &[Pair], "ip netns exec c sysctl -qw net.ipv4.ip_local_port_range='20000 20999'; $SELF helper serve & sleep 0.3; exec ip netns exec c $SELF helper connect 10.99.0.1:7000").reached_when(PORTS_ARE_USED).seen_from_afar_as(is(&["none", "unknown", "ports"], &["none", "unknown", "full", "near"])),
     // Tasks, and what no resource explains.
     positive("tasks", "tasks", Score, is(&["pids"], AT_LIMIT).on("lab"), &[Tasks(64)], "i=0; while [ $i -lt 62 ]; do i=$((i + 1)); sleep 120 & done; while :; do sleep 120 & sleep 0.3; done").seen_from_afar_as(UNSEEN),
     negative("tasks-half", "tasks", Score, &[Tasks(64)], "i=0; while [ $i -lt 28 ]; do i=$((i + 1)); sleep 120 & done; wait"),
