@@ -321,7 +321,11 @@ impl Assessment {
     pub fn title(&self) -> String {
         let device = self.device.as_deref().unwrap_or("").trim();
         let title = match device {
-            "" => self.resource.title.replace("of cgroup {device}", "of a cgroup"),
+            "" => self
+                .resource
+                .title
+                .replace("of cgroup {device}", "of a cgroup")
+                .replace("of {device}", "of the system"),
             _ => self.resource.title.to_owned(),
         };
         title.replace("{device}", device).trim_end().to_owned()

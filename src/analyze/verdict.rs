@@ -234,9 +234,8 @@ impl Case<'_> {
         // What waits, and needs nothing else to count, can be there before a
         // ceiling is: a group re-reads its cache long before it has none left.
         let counting = root.held.iter().filter(|held| {
-            held.decides
-                && held.class == Class::Saturation
-                && held.criterion.counts == Counts::Alone
+            let alone = held.class == Class::Saturation && held.criterion.counts == Counts::Alone;
+            held.decides && (alone || held.class == Class::Utilization)
         });
         let from = |held: &Held| onset::since(signal(held)?, limit(held), self.window);
         counting.chain([leading]).filter_map(from).min().or_else(|| {

@@ -70,17 +70,7 @@ const QUEUED: &[super::expr::Match] = &[NotIn("kind", &["noqueue"])];
 /// File systems whose fullness says nothing.
 const REAL_FS: &[super::expr::Match] = &[NotIn(
     "fstype",
-    &[
-        "tmpfs",
-        "devtmpfs",
-        "ramfs",
-        "overlay",
-        "squashfs",
-        "iso9660",
-        "efivarfs",
-        "vfat",
-        "fuse.lxcfs",
-    ],
+    &["devtmpfs", "ramfs", "overlay", "squashfs", "iso9660", "efivarfs", "vfat", "fuse.lxcfs"],
 )];
 
 macro_rules! mode {
@@ -156,6 +146,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("softnet_squeezed", "cpu-softirq", Saturation, PerSecond, Rate(metric("node_softnet_times_squeezed_total"), None), "times that a core left packets for later because its turn was over"),
     row("cpu_throttles", "cpu-thermal", Error, PerSecond, Rate(metric("node_cpu_core_throttles_total"), None), "times that cores were slowed down for heat or power"),
     embedded("process_cpu_cores", "cpu", Utilization, Cores, Rate(metric("stressor_process_cpu_seconds_total"), PROCESS), "CPU time of the busiest processes"),
+    embedded("process_busiest_cores", "cpu-core", Utilization, Cores, Max(&Rate(metric("stressor_process_cpu_seconds_total"), PROCESS)), "CPU time of the busiest process"),
     embedded("cgroup_cpu_throttled", "cpu-quota", Saturation, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_throttled_periods_total"), CGROUP), &Rate(metric("stressor_cgroup_cpu_periods_total"), CGROUP)), "share of quota periods in which the cgroup was throttled"),
     embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
     embedded("cgroup_cpu_psi_some", "cpu-quota", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_cpu_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for a core (PSI of cgroup v2)"),
@@ -227,6 +218,7 @@ pub static SIGNALS: &[SignalRow] = &[
     embedded("tcp_memory_pressures", "sockets", Error, PerSecond, Rate(metric("node_netstat_TcpExt_TCPMemoryPressures"), None), "times that TCP ran into its memory limit"),
 
     row("file_descriptors_ratio", "file-descriptors", Utilization, Ratio, Div(&Gauge(metric("node_filefd_allocated"), None), &Gauge(metric("node_filefd_maximum"), None)), "share of the system's file descriptors in use"),
+    embedded("process_files_ratio", "file-descriptors", Utilization, Ratio, Div(&Gauge(metric("stressor_process_open_fds"), PROCESS), &Gauge(metric("stressor_process_max_fds"), PROCESS)), "open files of a process as a share of its own limit, where they are over a half of it"),
     row("pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("node_processes_threads"), None), &Gauge(metric("node_processes_max_threads"), None)), "share of the system's threads in use"),
     embedded("cgroup_pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_pids"), CGROUP), &Gauge(metric("stressor_cgroup_pids_limit"), CGROUP)), "tasks of the cgroup as a share of its limit"),
     embedded("cgroup_pids_refused", "pids", Error, PerSecond, Rate(metric("stressor_cgroup_pids_refused_total"), CGROUP), "tasks that the cgroup was refused"),

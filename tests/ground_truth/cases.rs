@@ -7,7 +7,7 @@ use crate::{
         Half::{Score, Tune},
         NONE, SATURATED, UNSEEN, is, negative, positive,
     },
-    lab::Part::{Disk, Fs, Io, Memory, Pair, Quota, Shaper, Swap, Tasks},
+    lab::Part::{Disk, Fs, Io, Memory, Pair, Quota, Shaper, Shm, Swap, SwapDisk, Tasks},
 };
 
 const CPU: &[&str] = &["cpu"];
@@ -60,10 +60,18 @@ pub(crate) static ALL: &[Case] = &[
     positive("our-stress-four-a-core", "cpu-queue", Score, is(CPU, SATURATED), &[], "exec $STRESS -c $(($(nproc) * 4))"),
     negative("eight-light", "cpu-queue", Score, &[], "exec stress-ng --cpu $(($(nproc) * 4)) --cpu-load 10"),
     positive("pipes", "cpu-switch", Score, is(CPU, AT_LIMIT), &[], "exec stress-ng --pipe 4"),
+    // What else takes all cores.
+    positive("niced", "cpu-other", Score, is(CPU, SATURATED), &[], "exec nice -n 19 stress -c $(($(nproc) * 4))"),
+    positive("touching", "cpu-other", Score, is(CPU, AT_LIMIT), &[], "exec stress --vm $(($(nproc) * 2)) --vm-bytes 64M"),
+    positive("forks", "cpu-other", Score, is(CPU, AT_LIMIT), &[], "exec stress-ng --fork $(($(nproc) * 2))"),
+    negative("forks-few", "cpu-other", Score, &[], "while :; do /bin/true; sleep 0.05; done"),
     // One thread.
     positive("one-pinned", "one-core", Tune, is(CORE, FULL), &[], "exec taskset -c 0 stress -c 1"),
     positive("one-free", "one-core", Tune, is(CORE, FULL), &[], "exec stress-ng --cpu 1"),
     negative("half-a-core", "one-core", Tune, &[], "exec taskset -c 0 stress-ng --cpu 1 --cpu-load 45"),
+    // Threads that take turns: one core's worth, on whichever cores.
+    positive("turns", "one-lock", Tune, is(CORE, FULL), &[], "exec $SELF helper turns 4 0").seen_from_afar_as(is(&["none", "cpu-core"], &["none", "full"])),
+    negative("turns-half", "one-lock", Tune, &[], "exec $SELF helper turns 4 5"),
     // Many on one core.
     positive("four-on-core-0", "affinity", Score, is(AFFINITY, SATURATED), &[], "exec taskset -c 0 stress -c 4"),
     positive("eight-on-core-1", "affinity", Score, is(AFFINITY, SATURATED), &[], "exec taskset -c 1 stress-ng --cpu 8"),
@@ -80,6 +88,7 @@ pub(crate) static ALL: &[Case] = &[
     // Memory limits of a cgroup.
     positive("oom-in-cgroup", "memory-limit", Tune, is(LIMIT, SATURATED).on("lab"), &[Memory(128)], "while :; do stress --vm 1 --vm-bytes 400M -t 30; sleep 0.1; done").seen_from_afar_as(is(LIMIT, SATURATED)),
     positive("swap-in-cgroup", "memory-limit", Tune, is(LIMIT, SATURATED).on("lab"), &[Swap, Memory(200)], "exec stress-ng --vm 2 --vm-bytes 320M --vm-keep --vm-method rand-set").seen_from_afar_as(is(LIMIT, SATURATED)),
+    positive("slow-swap", "cascade", Score, is(LIMIT, SATURATED).on("lab"), &[Disk("read_bps", 8 << 20), SwapDisk, Memory(200)], "exec stress-ng --vm 1 --vm-bytes 300M --vm-keep --vm-method rand-set").seen_from_afar_as(is(&["memory-limit", "memory"], SATURATED)),
     negative("half-a-memory-limit", "memory-limit", Tune, &[Memory(512)], "exec stress --vm 1 --vm-bytes 220M --vm-hang 120"),
     positive("cache-thrash", "cache-limit", Score, is(LIMIT, SATURATED).on("lab"), &[Memory(96)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --numjobs=4 --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN).reached_when(GROUP_IS_FULL).seen_from_afar_as(is(LIMIT, SATURATED)),
     negative("cache-fits", "cache-limit", Score, &[Memory(512)], "exec fio --name=x --time_based --runtime=120 --filename=data --size=200M --rw=randread --bs=64k --rate=20m --ioengine=psync --invalidate=0 --output=/dev/null").after(LAID_DOWN),
@@ -103,6 +112,8 @@ pub(crate) static ALL: &[Case] = &[
     // Space.
     positive("no-space", "space", Tune, is(&["filesystem"], AT_LIMIT).on("$FS"), &[Fs(40, 0)], "while :; do dd if=/dev/zero of=$FS/x bs=1M count=100 status=none || : > $DIR/refused; sleep 0.5; done").reached_when("[ -e $DIR/refused ]"),
     negative("space-half", "space", Tune, &[Fs(40, 0)], "dd if=/dev/zero of=$FS/x bs=1M count=16 status=none; exec sleep 120"),
+    positive("no-shm", "shm", Score, is(&["filesystem"], AT_LIMIT).on("$FS"), &[Shm(40)], "while :; do dd if=/dev/zero of=$FS/x bs=1M count=100 status=none; sleep 0.5; done"),
+    negative("shm-half", "shm", Score, &[Shm(40)], "dd if=/dev/zero of=$FS/x bs=1M count=18 status=none; exec sleep 120"),
     positive("no-inodes", "inodes", Score, is(&["inodes"], AT_LIMIT).on("$FS"), &[Fs(40, 512)], "i=0; while :; do i=$((i + 1)); : > $FS/$i || sleep 0.2; done"),
     negative("inodes-half", "inodes", Score, &[Fs(40, 512)], "i=0; while [ $i -lt 230 ]; do i=$((i + 1)); : > $FS/$i; done; exec sleep 120"),
     // Links.
@@ -118,6 +129,9 @@ pub(crate) static ALL: &[Case] = &[
     positive("udp-buffer", "udp", Score, is(&["udp-receive"], SATURATED), &[], "exec $SELF helper udp 1"),
     negative("udp-buffer-read", "udp", Score, &[], "exec $SELF helper udp 0"),
     positive("ports", "ports", Score, is(&["ports"], AT_LIMIT), &[Pair], "ip netns exec c sysctl -qw net.ipv4.ip_local_port_range='20000 20999'; $SELF helper serve & sleep 0.3; exec ip netns exec c $SELF helper connect 10.99.0.1:7000").reached_when(PORTS_ARE_USED).seen_from_afar_as(is(&["none", "unknown", "ports"], &["none", "unknown", "full", "near"])),
+    // A process's own limit of open files.
+    positive("process-files", "process-files", Tune, is(&["file-descriptors"], FULL), &[], "ulimit -n 256; exec $SELF helper files 256").seen_from_afar_as(UNSEEN),
+    negative("process-files-half", "process-files", Tune, &[], "ulimit -n 256; exec $SELF helper files 110"),
     // Tasks, and what no resource explains.
     positive("tasks", "tasks", Score, is(&["pids"], AT_LIMIT).on("lab"), &[Tasks(64)], "i=0; while [ $i -lt 62 ]; do i=$((i + 1)); sleep 120 & done; while :; do sleep 120 & sleep 0.3; done").seen_from_afar_as(UNSEEN),
     negative("tasks-half", "tasks", Score, &[Tasks(64)], "i=0; while [ $i -lt 28 ]; do i=$((i + 1)); sleep 120 & done; wait"),

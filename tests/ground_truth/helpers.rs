@@ -20,6 +20,8 @@ pub(crate) fn run(name: &str, arguments: &[String]) {
         "connect" => connect(arguments.first().map_or("", String::as_str)),
         "serve" => serve(),
         "lock" => lock(),
+        "turns" => turns(number(0), number(1)),
+        "files" => files(number(0)),
         _ => panic!("no helper {name}"),
     }
 }
@@ -160,4 +162,40 @@ fn lock() {
         });
     }
     sleep(Duration::from_secs(3600));
+}
+
+/// Threads of which one works at a time, five milliseconds each in turn, with a pause
+/// of so many milliseconds between: like those of an interpreter with one lock.
+fn turns(threads: u64, pause_ms: u64) {
+    let turn = std::sync::Arc::new((std::sync::Mutex::new(0), std::sync::Condvar::new()));
+    for mine in 0..threads {
+        let turn = turn.clone();
+        spawn(move || {
+            let (now, changed) = &*turn;
+            loop {
+                let guard = now.lock().expect("a lock");
+                let mut guard = changed.wait_while(guard, |now| *now != mine).expect("a lock");
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(5) {}
+                sleep(Duration::from_millis(pause_ms));
+                *guard = (mine + 1) % threads;
+                changed.notify_all();
+            }
+        });
+    }
+    sleep(Duration::from_secs(3600));
+}
+
+/// Opens so many files, or as many as it may, and goes on trying.
+fn files(count: u64) {
+    let mut open = Vec::new();
+    loop {
+        while (open.len() as u64) < count {
+            match std::fs::File::open("/dev/null") {
+                Ok(file) => open.push(file),
+                Err(_) => break,
+            }
+        }
+        sleep(Duration::from_millis(10));
+    }
 }

@@ -31,6 +31,10 @@ pub(crate) enum Part {
     Shaper(&'static str),
     /// 600 MiB of swap.
     Swap,
+    /// The loop disk as swap.
+    SwapDisk,
+    /// A file system in memory of so many MiB, at $FS.
+    Shm(u64),
 }
 
 const GROUP: &str = "stressor-lab";
@@ -141,6 +145,20 @@ impl Lab {
                     "dd if=/dev/zero of={swap} bs=1M count=600 status=none && chmod 600 {swap} && mkswap -q {swap} && swapon {swap}"
                 ))?;
                 self.undo.push(format!("swapoff {swap}"));
+                Ok(())
+            }
+            Part::SwapDisk => {
+                let disk = self.variable("DISK").ok_or("no disk")?.to_owned();
+                Self::sh(&format!("mkswap -q {disk} && swapon {disk}"))?;
+                self.undo.push(format!("swapoff {disk}"));
+                Ok(())
+            }
+            Part::Shm(mib) => {
+                let mount = self.folder.join("shm");
+                fs::create_dir_all(&mount).map_err(|error| error.to_string())?;
+                Self::sh(&format!("mount -t tmpfs -o size={mib}M lab {}", mount.display()))?;
+                self.undo.push(format!("umount -l {}", mount.display()));
+                self.variables.push(("FS".into(), mount.display().to_string()));
                 Ok(())
             }
         }

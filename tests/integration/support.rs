@@ -7,15 +7,53 @@ use std::{
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-/// The machine belongs to one test that loads or measures it, or to any number
-/// of others.
-static MACHINE: RwLock<()> = RwLock::new(());
+/// The machine belongs to one test that loads or measures it, or to a few others,
+/// which go first: so none of them runs alone for long.
+static MACHINE: Machine = Machine {
+    uses: Mutex::new(Uses { parts: 0, parts_wanted: 0, whole: false }),
+    changed: Condvar::new(),
+};
+
+/// Tests beside one another.
+const MOST_PARTS: usize = 3;
+
+struct Machine {
+    uses: Mutex<Uses>,
+    changed: Condvar,
+}
+
+struct Uses {
+    parts: usize,
+    /// How many wait for a part.
+    parts_wanted: usize,
+    whole: bool,
+}
+
+impl Machine {
+    /// A test that failed with its share has not broken the machine.
+    fn uses(&self) -> MutexGuard<'_, Uses> {
+        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while<'a>(
+        &self,
+        uses: MutexGuard<'a, Uses>,
+        busy: fn(&mut Uses) -> bool,
+    ) -> MutexGuard<'a, Uses> {
+        self.changed.wait_while(uses, busy).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: fn(&mut Uses)) {
+        change(&mut self.uses());
+        self.changed.notify_all();
+    }
+}
 
 thread_local! {
     /// Whether the test on this thread has its share of the machine.
@@ -25,15 +63,15 @@ thread_local! {
 /// Hold this while loading or measuring the machine: no other test runs.
 pub(crate) fn machine() -> Share {
     HAS_SHARE.set(true);
-    // A test that failed while holding it has not broken the machine.
-    Share::Whole(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
+    let is_busy = |uses: &mut Uses| uses.whole || uses.parts + uses.parts_wanted > 0;
+    MACHINE.wait_while(MACHINE.uses(), is_busy).whole = true;
+    Share::Whole
 }
 
 /// A test's share of the machine, until it is dropped.
-#[expect(dead_code, reason = "guards are held, not read")]
 pub(crate) enum Share {
-    Whole(RwLockWriteGuard<'static, ()>),
-    Part(RwLockReadGuard<'static, ()>),
+    Whole,
+    Part,
     /// That of the test that this thread works for.
     OfTheTest,
 }
@@ -44,17 +82,24 @@ impl Share {
         if HAS_SHARE.get() {
             return Self::OfTheTest;
         }
-        let guard = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+        let mut uses = MACHINE.uses();
+        uses.parts_wanted += 1;
+        let mut uses = MACHINE.wait_while(uses, |uses| uses.whole || uses.parts >= MOST_PARTS);
+        uses.parts_wanted -= 1;
+        uses.parts += 1;
         HAS_SHARE.set(true);
-        Self::Part(guard)
+        Self::Part
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if !matches!(self, Self::OfTheTest) {
-            HAS_SHARE.set(false);
+        match self {
+            Self::Whole => MACHINE.change(|uses| uses.whole = false),
+            Self::Part => MACHINE.change(|uses| uses.parts -= 1),
+            Self::OfTheTest => return,
         }
+        HAS_SHARE.set(false);
     }
 }
 

@@ -1,18 +1,27 @@
 //! A few threads that cannot use more than a core each.
 
-use super::{BLANK, Relation, Resource, utilization};
+use super::{BLANK, Condition, Relation, Resource, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-core",
     title: "a single core",
     means: "One core is busy all the time while the others have time left: as much as one thread can do.",
     usual: "one thread that does the work, or a lock that lets one thread work at a time",
-    utilization: &[utilization(
-        "cpu_core_max",
-        0.95,
-        0.90,
-        "one core with no idle time (pmie per_cpu.some_util: 95 %)",
-    )],
+    utilization: &[
+        utilization(
+            "cpu_core_max",
+            0.95,
+            0.90,
+            "one core with no idle time (pmie per_cpu.some_util: 95 %)",
+        ),
+        utilization(
+            "process_busiest_cores",
+            0.95,
+            0.90,
+            "a process that uses one core's worth of time and never more, on whichever cores: one thread, or threads that take turns for a lock",
+        )
+        .when(&[Condition::Below("process_busiest_cores", 1.03)]),
+    ],
     follows: &[
         Relation::always("cpu", "every core is busy, so the busiest one is too"),
         Relation::always("cpu-affinity", "it is the core that the tasks are confined to"),

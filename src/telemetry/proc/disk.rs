@@ -12,7 +12,7 @@ const SECTOR: f64 = 512.0;
 
 /// File systems that hold no data of their own, or whose server may be gone,
 /// so that asking for their space could hang the sampler.
-const PASSED_OVER: [&str; 31] = [
+const PASSED_OVER: [&str; 30] = [
     "autofs",
     "binfmt_misc",
     "bpf",
@@ -36,7 +36,6 @@ const PASSED_OVER: [&str; 31] = [
     "selinuxfs",
     "squashfs",
     "sysfs",
-    "tmpfs",
     "tracefs",
     "nfs",
     "nfs4",

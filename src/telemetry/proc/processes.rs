@@ -1,5 +1,5 @@
 //! The processes that use the CPU most: who it was, and whether one thread of
-//! it is the limit.
+//! it is the limit. And those that are near their own limit of open files.
 
 use std::{collections::BTreeMap, fs};
 
@@ -14,8 +14,12 @@ const MOST_SCANNED: usize = 4096;
 const USER_HZ: f64 = 100.0;
 /// A process that used less than this share of a core is not worth a series.
 const LEAST_SHARE: f64 = 0.05;
+/// A process with fewer open files is not asked for its limit,
+const FEWEST_FILES: u64 = 32;
+/// and one that uses less than this share of it is far from it.
+const LEAST_FILES_SHARE: f64 = 0.5;
 
-/// The busiest processes between the last two scans.
+/// The busiest processes between the last two scans, and those with the most files.
 #[derive(Debug, Default)]
 pub(super) struct Processes {
     /// CPU seconds of every process at the last scan.
@@ -23,21 +27,30 @@ pub(super) struct Processes {
     at: Option<std::time::Instant>,
     /// Number and label of those that are read.
     watched: Vec<(u32, String)>,
+    /// Number, label and limit of those whose files are counted.
+    holders: Vec<(u32, String, f64)>,
 }
 
 impl Processes {
-    /// Find the busiest since the last call.
+    /// Find the busiest since the last call, and who holds many files.
     pub(super) fn scan(&mut self, roots: &Roots) {
         let seconds = self.at.map(|then| then.elapsed().as_secs_f64());
         self.at = Some(std::time::Instant::now());
         let mut now = BTreeMap::new();
         let mut busiest: Vec<(f64, u32, String)> = Vec::new();
+        let mut holders: Vec<(f64, u32, String, f64)> = Vec::new();
         let entries = fs::read_dir(&roots.proc).into_iter().flatten().flatten();
         for entry in entries.take(MOST_SCANNED) {
             let Ok(number) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
             let Some((name, used)) = read(roots, number) else { continue };
             let grown = used - self.before.get(&number).copied().unwrap_or(0.0);
             now.insert(number, used);
+            if let Some(open) = open_files(roots, number).filter(|open| *open >= FEWEST_FILES)
+                && let Some(limit) = limit_of_files(roots, number)
+                && open as f64 >= LEAST_FILES_SHARE * limit
+            {
+                holders.push((open as f64 / limit, number, format!("{name}[{number}]"), limit));
+            }
             if seconds.is_some_and(|seconds| grown / seconds.max(0.1) >= LEAST_SHARE) {
                 busiest.push((grown, number, format!("{name}[{number}]")));
             }
@@ -45,10 +58,14 @@ impl Processes {
         busiest.sort_by(|a, b| b.0.total_cmp(&a.0));
         busiest.truncate(MOST_WATCHED);
         self.watched = busiest.into_iter().map(|(_, number, label)| (number, label)).collect();
+        holders.sort_by(|a, b| b.0.total_cmp(&a.0));
+        holders.truncate(MOST_WATCHED);
+        let kept = holders.into_iter().map(|(_, number, label, limit)| (number, label, limit));
+        self.holders = kept.collect();
         self.before = now;
     }
 
-    /// Read the busiest.
+    /// Read them.
     pub(super) fn sample(&self, roots: &Roots, values: &mut Values) {
         for (number, label) in &self.watched {
             if let Some((_, used)) = read(roots, *number) {
@@ -56,7 +73,28 @@ impl Processes {
                 labelled(values, name, ("process", label), used);
             }
         }
+        for (number, label, limit) in &self.holders {
+            if let Some(open) = open_files(roots, *number) {
+                let process = ("process", label.as_str());
+                labelled(values, "stressor_process_open_fds", process, open as f64);
+                labelled(values, "stressor_process_max_fds", process, *limit);
+            }
+        }
     }
+}
+
+/// How many files a process has open. Linux tells it as the size of a folder since
+/// 6.2; before, and of the processes of others, it is not known.
+fn open_files(roots: &Roots, number: u32) -> Option<u64> {
+    let folder = fs::metadata(roots.proc.join(format!("{number}/fd"))).ok()?;
+    Some(folder.len()).filter(|open| *open > 0)
+}
+
+/// How many it may have: its soft limit.
+fn limit_of_files(roots: &Roots, number: u32) -> Option<f64> {
+    let text = roots.proc_text(format!("{number}/limits"))?;
+    let limits = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    limits.split_whitespace().next()?.parse().ok()
 }
 
 /// Its name and its CPU seconds.
@@ -82,5 +120,24 @@ mod tests {
         fs::write(folder.path().join("7/stat"), stat).unwrap();
         let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
         assert_eq!(read(&roots, 7), Some(("a) (b".to_owned(), 2.0)));
+    }
+
+    #[test]
+    fn a_limit_of_files_is_the_soft_one() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("7")).unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        let limits = |soft: &str| {
+            let text = format!(
+                "Limit                     Soft Limit           Hard Limit           Units\n\
+                 Max processes             95785                95785                processes\n\
+                 Max open files            {soft:<21}1048576              files\n"
+            );
+            fs::write(folder.path().join("7/limits"), text).unwrap();
+            limit_of_files(&roots, 7)
+        };
+        assert_eq!(limits("1024"), Some(1024.0));
+        assert_eq!(limits("unlimited"), None);
+        assert_eq!(limit_of_files(&roots, 8), None);
     }
 }
