@@ -24,8 +24,17 @@ pub fn quantile_of(values: impl Iterator<Item = f64> + Clone, q: f64) -> Option<
     if q >= 1.0 {
         return Some(most);
     }
-    let mut sorted = Vec::with_capacity(count);
-    sorted.extend(values.filter(|v| v.is_finite()));
+    // Nearly all windows are short, and a fleet has a hundred thousand of them.
+    let (mut few, mut many) = ([0.0; 256], Vec::new());
+    let sorted: &mut [f64] = if let Some(few) = few.get_mut(..count) {
+        few
+    } else {
+        many.resize(count, 0.0);
+        &mut many
+    };
+    for (place, v) in sorted.iter_mut().zip(values.filter(|v| v.is_finite())) {
+        *place = v;
+    }
     let position = q * last as f64;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in 0..=last")]
     let below = position.floor() as usize;
