@@ -82,6 +82,7 @@ impl Sampler {
             self.processes.scan(&self.roots);
         } else {
             self.namespaces.scan(&self.roots, Among::New);
+            self.processes.scan_new(&self.roots);
         }
         let t = self.clock.now();
         let mut values = Values::new();

@@ -65,6 +65,25 @@ impl Processes {
         self.before = now;
     }
 
+    /// Watch also who began and got busy since the last scan: a load that comes
+    /// between two of them is seen from its next sample on.
+    pub(super) fn scan_new(&mut self, roots: &Roots) {
+        let Some(seconds) = self.at.map(|then| then.elapsed().as_secs_f64()) else { return };
+        let entries = fs::read_dir(&roots.proc).into_iter().flatten().flatten();
+        for entry in entries.take(MOST_SCANNED) {
+            let Ok(number) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            if self.before.contains_key(&number) || self.watched.len() >= MOST_WATCHED {
+                continue;
+            }
+            let Some((name, used)) = read(roots, number) else { continue };
+            if used / seconds.max(0.1) >= LEAST_SHARE {
+                self.watched.push((number, format!("{name}[{number}]")));
+                // All that it used, it used since the last scan.
+                self.before.insert(number, 0.0);
+            }
+        }
+    }
+
     /// Read them.
     pub(super) fn sample(&self, roots: &Roots, values: &mut Values) {
         for (number, label) in &self.watched {
@@ -120,6 +139,29 @@ mod tests {
         fs::write(folder.path().join("7/stat"), stat).unwrap();
         let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
         assert_eq!(read(&roots, 7), Some(("a) (b".to_owned(), 2.0)));
+    }
+
+    #[test]
+    fn who_got_busy_between_two_scans_is_watched_from_the_next_sample_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = |number: u32, ticks: u32| {
+            let its = folder.path().join(number.to_string());
+            fs::create_dir_all(&its).unwrap();
+            let stat =
+                format!("{number} (p) R 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 0 0 0\n");
+            fs::write(its.join("stat"), stat).unwrap();
+        };
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        let mut processes = Processes::default();
+        process(7, 500);
+        processes.scan(&roots);
+        process(8, 90);
+        process(9, 0);
+        processes.scan_new(&roots);
+        let watched: Vec<u32> = processes.watched.iter().map(|(number, _)| *number).collect();
+        assert_eq!(watched, [8]);
+        processes.scan_new(&roots);
+        assert_eq!(processes.watched.len(), 1);
     }
 
     #[test]
