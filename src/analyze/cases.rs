@@ -146,6 +146,42 @@ fn a_group_that_reads_its_cache_again_is_at_its_limit_from_then_on() {
 }
 
 #[test]
+fn threads_that_take_turns_are_one_core_wherever_they_run() {
+    let of_process = |cores: f64| {
+        let mut all = snapshots(&Machine { busy: [0.52, 0.5], ..Machine::default() });
+        for (second, snapshot) in all.iter_mut().enumerate() {
+            let key = Key::new("stressor_process_cpu_seconds_total", &[("process", "a[7]")]);
+            snapshot.values.push((key, cores * second as f64));
+        }
+        under_load(&analyze(&run_of(&all))).clone()
+    };
+    let turns = of_process(1.0);
+    assert_eq!((turns.resource.as_str(), turns.kind), ("cpu-core", Kind::Full));
+    assert_eq!((turns.device, turns.grade), (None, Grade::Possible));
+    // Less, or more, is neither one thread nor one lock.
+    for cores in [0.8, 1.1] {
+        assert_eq!(of_process(cores).resource, "none", "{cores}");
+    }
+}
+
+#[test]
+fn a_process_at_its_own_limit_of_files_is_named_and_not_the_system() {
+    let mut all = snapshots(&Machine::default());
+    for (second, snapshot) in (0..).zip(&mut all) {
+        let open = if second > BASELINE_S { 256.0 } else { 150.0 };
+        for (name, value) in [("open", open), ("max", 256.0)] {
+            let name = format!("stressor_process_{name}_fds");
+            snapshot.values.push((Key::new(&name, &[("process", "a[7]")]), value));
+        }
+    }
+    let analysis = analyze(&run_of(&all));
+    let verdict = under_load(&analysis);
+    let named = (verdict.resource.as_str(), verdict.device.as_deref(), verdict.kind);
+    assert_eq!(named, ("file-descriptors", Some("a[7]"), Kind::Full));
+    assert!(verdict.statement.contains("the file descriptors of a[7]"), "{}", verdict.statement);
+}
+
+#[test]
 fn two_resources_in_turn_are_both_named() {
     let (mut counters, quiet) = (Counters::default(), Machine::default());
     let mut all = Vec::new();

@@ -143,12 +143,8 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// The values whose whole averaging window lies inside `window`.
-    pub fn values_in(&self, window: Window) -> Vec<f64> {
-        self.points_in(window).map(|point| point.v).collect()
-    }
-
-    /// A statistic of these values; `None` when there are none.
+    /// A statistic of the values whose whole averaging window lies inside `window`;
+    /// `None` when there are none.
     pub fn stat(&self, stat: Stat, window: Window) -> Option<f64> {
         stat.of(self.slice(window).iter().map(|point| point.v))
     }

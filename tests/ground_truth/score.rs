@@ -177,7 +177,7 @@ impl Node<'_> {
             .signals
             .all(name)
             .iter()
-            .filter_map(|signal| stats::median(&signal.values_in(self.window)))
+            .filter_map(|signal| signal.median(self.window))
             .fold(0.0, f64::max)
     }
 }

@@ -19,7 +19,7 @@ use stressor::{
         catalogue,
         run::Run,
         series::{Signal, SignalSet},
-        stats,
+        stats::{self, Stat},
         time::{Timestamp, Window},
         units::Unit,
     },
@@ -166,7 +166,7 @@ const BUSY_ENOUGH: f64 = 0.2;
 /// The mean of a quotient over a window.
 fn weighed(signals: &SignalSet, name: &str, device: Option<&str>, window: Window) -> Option<f64> {
     let (_, divisor) = QUOTIENTS.iter().find(|(quotient, _)| *quotient == name)?;
-    let busy = stats::mean(&signals.get("disk_busy", device)?.values_in(window))?;
+    let busy = signals.get("disk_busy", device)?.stat(Stat::Mean, window)?;
     let weights = signals.get(divisor, device)?;
     let (mut sum, mut all) = (0.0, 0.0);
     for point in signals.get(name, device)?.points_in(window) {
@@ -209,7 +209,7 @@ fn sources_agree(folder: &Path) {
                 [&node.signals, &embedded].map(|all| weighed(all, row.name, device, inner))
             } else {
                 let ours = as_they_see(theirs, ours, inner);
-                [stats::mean(&theirs.values_in(inner)), stats::mean(&ours)]
+                [theirs.stat(Stat::Mean, inner), stats::mean(&ours)]
             };
             let [Some(a), Some(b)] = means else { continue };
             // Full scale: the ceiling of a share, of cores, of memory; else the
@@ -237,8 +237,7 @@ fn sources_agree(folder: &Path) {
         assert!(compared.contains(&name), "{name} was not compared: {compared:?}");
     }
     // Where the disk was busy, its quotients were.
-    let busy =
-        embedded.all("disk_busy").iter().filter_map(|one| stats::mean(&one.values_in(inner)));
+    let busy = embedded.all("disk_busy").iter().filter_map(|one| one.stat(Stat::Mean, inner));
     if busy.fold(0.0, f64::max) > 2.0 * BUSY_ENOUGH {
         assert!(QUOTIENTS.iter().all(|(name, _)| compared.contains(name)), "{compared:?}");
     }
