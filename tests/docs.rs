@@ -31,32 +31,35 @@ fn keys() -> String {
     out
 }
 
+/// Asserts that a page of the manual ends with the generated text. With `UPDATE_DOCS=1`
+/// the page is rewritten from the generated text's first line on.
+fn assert_page_ends_with(page: &str, generated: &str) {
+    let path = format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(&path).expect("the page is readable");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let first = generated.trim_start().lines().next().expect("something is generated");
+        let head = manual.find(first).map_or(manual.as_str(), |at| &manual[..at]);
+        fs::write(&path, format!("{}\n\n{}", head.trim_end(), generated.trim_start()))
+            .expect("the page is writable");
+        return;
+    }
+    assert!(
+        manual.ends_with(generated.trim_start()),
+        "docs/{page} is out of date: run `UPDATE_DOCS=1 cargo test --test docs`"
+    );
+}
+
 #[test]
 fn the_manual_has_every_signal() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/signals.md");
-    let manual = fs::read_to_string(path).expect("docs/signals.md");
-    let table = stressor::model::catalogue::markdown();
-    assert!(
-        manual.ends_with(&table),
-        "docs/signals.md must end with what `stressor signals --format markdown` prints"
-    );
+    assert_page_ends_with("signals.md", &stressor::model::catalogue::markdown());
 }
 
 #[test]
 fn the_manual_has_every_resource() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verdicts.md");
-    let manual = fs::read_to_string(path).expect("docs/verdicts.md");
-    let resources = stressor::analyze::manual::markdown();
-    assert!(
-        manual.ends_with(&resources),
-        "docs/verdicts.md must end with what `stressor signals --resources` prints"
-    );
+    assert_page_ends_with("verdicts.md", &stressor::analyze::manual::markdown());
 }
 
 #[test]
 fn the_manual_has_every_key() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scenarios.md");
-    let manual = fs::read_to_string(path).expect("docs/scenarios.md");
-    let keys = keys();
-    assert!(manual.ends_with(&keys), "docs/scenarios.md must end with:\n{keys}");
+    assert_page_ends_with("scenarios.md", &keys());
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     expr::{
-        Expr::{self, Add, Count, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale, WhereEqual},
+        Expr::{self, Add, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale, WhereEqual},
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
     },
@@ -133,12 +133,12 @@ pub static SIGNALS: &[SignalRow] = &[
     row("cpu_steal", "cpu-steal", Utilization, Ratio, mode!("steal"), "share of time the hypervisor gave to others"),
     row("cpu_core_busy", "cpu-core", Utilization, Ratio, Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))), "share of one core's time spent working"),
     row("cpu_core_max", "cpu-core", Utilization, Ratio, CORE_MAX, "busy share of the busiest core"),
-    row("cpu_cores", "cpu", Utilization, Cores, Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])])), "cores online"),
+    row("cpu_cores", "cpu", Utilization, Cores, Rate(CPU, None), "cores online: CPU seconds of all modes in a second, so that cores that are offline do not count"),
     row("cpu_psi_some", "cpu", Saturation, Ratio, Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), "share of time in which some task waited for a core (PSI)"),
     row("cpu_wait_unexplained", "cpu-quota", Saturation, Ratio, Add(&Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), &Scale(-1.0, &CORE_MAX)), "share of time in which some task waited for a core while even the busiest one was idle"),
     row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
     row("cpu_runqueue_wait", "cpu", Saturation, Tasks, Rate(metric("node_schedstat_waiting_seconds_total"), None), "mean number of tasks ready but waiting (schedstat, Little's law)"),
-    row("cpu_runnable_per_core", "cpu", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Count(select("node_cpu_seconds_total", &[In("mode", &["idle"])]))), "tasks running or ready to run for each core, at the instant of the sample"),
+    row("cpu_runnable_per_core", "cpu", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Rate(CPU, None)), "tasks running or ready to run for each core, at the instant of the sample"),
     row("cpu_runnable_per_busy_core", "cpu-affinity", Saturation, Tasks, Div(&Gauge(metric("node_procs_running"), None), &Rate(CPU_BUSY, None)), "tasks running or ready to run for each core's worth of work that is done, at the instant of the sample"),
     row("cpu_load1", "cpu", Saturation, Tasks, Gauge(metric("node_load1"), None), "load average over 1 minute; counts uninterruptible sleep too"),
     row("context_switches", "cpu", Utilization, PerSecond, Rate(metric("node_context_switches_total"), None), "context switches"),

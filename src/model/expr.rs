@@ -41,8 +41,6 @@ pub enum Expr {
     Gauge(Select, Option<&'static str>),
     /// The first, of devices for which these two gauges are equal.
     WhereEqual(&'static Expr, &'static Expr, &'static Expr),
-    /// How many series there are.
-    Count(Select),
     /// The largest over the devices.
     Max(&'static Expr),
     /// The sum of two, where both exist.
@@ -70,7 +68,7 @@ impl Expr {
     pub fn device_label(&self) -> Option<&'static str> {
         match self {
             Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
-            Self::Count(_) | Self::Max(_) => None,
+            Self::Max(_) => None,
             Self::Add(a, b) | Self::Div(a, b) => a.device_label().or(b.device_label()),
             Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => a.device_label(),
         }
@@ -80,7 +78,7 @@ impl Expr {
     pub fn has_rate(&self) -> bool {
         match self {
             Self::Rate(..) | Self::MaxRate(..) => true,
-            Self::Gauge(..) | Self::Count(_) => false,
+            Self::Gauge(..) => false,
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
                 a.has_rate()
             }
@@ -92,19 +90,28 @@ impl Expr {
     ///
     /// `selector` is put into each series' braces (`job="node"`; may be
     /// empty), `window` is the rate window (`4s`).
+    ///
+    /// Aggregation drops only the labels that the exporter itself gives a metric
+    /// (`cpu`, `mode` …). All labels of the target stay, so that series of two
+    /// machines or two Prometheus replicas are never added up: they arrive as
+    /// separate series, and the reader sees in which label they differ.
     pub fn promql(&self, selector: &str, window: &str) -> String {
         match self {
             Self::Rate(select, by) => {
-                format!("sum by ({}) (rate({}[{window}]))", by_clause(*by), select.promql(selector))
+                let series = select.promql(selector, *by);
+                format!("sum {} (rate({series}[{window}]))", select.without(*by))
             }
             Self::MaxRate(select, by) => {
-                format!("max by ({}) (rate({}[{window}]))", by_clause(*by), select.promql(selector))
+                let series = select.promql(selector, *by);
+                format!("max {} (rate({series}[{window}]))", select.without(*by))
             }
             Self::Gauge(select, by) => {
-                format!("sum by ({}) ({})", by_clause(*by), select.promql(selector))
+                format!("sum {} ({})", select.without(*by), select.promql(selector, *by))
             }
-            Self::Count(select) => format!("count by (instance) ({})", select.promql(selector)),
-            Self::Max(a) => format!("max by (instance) ({})", a.promql(selector, window)),
+            Self::Max(a) => {
+                let label = a.device_label().unwrap_or_default();
+                format!("max without ({label}) ({})", a.promql(selector, window))
+            }
             Self::Add(a, b) => {
                 format!("({} + {})", a.promql(selector, window), b.promql(selector, window))
             }
@@ -125,10 +132,9 @@ impl Expr {
     /// The metrics it reads.
     pub fn metrics(&self) -> Vec<&'static str> {
         match self {
-            Self::Rate(select, _)
-            | Self::MaxRate(select, _)
-            | Self::Gauge(select, _)
-            | Self::Count(select) => vec![select.metric],
+            Self::Rate(select, _) | Self::MaxRate(select, _) | Self::Gauge(select, _) => {
+                vec![select.metric]
+            }
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
             Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
             Self::Add(a, b) | Self::Div(a, b) => {
@@ -165,15 +171,6 @@ impl Expr {
                     points.iter().map(|point| (point.t, Some(point.v))).collect()
                 };
                 grouped(select, *by, raw, values, |a, b| a + b)
-            }
-            Self::Count(select) => {
-                let mut counts = BTreeMap::<Timestamp, f64>::new();
-                for (_, points) in select.series(raw) {
-                    for point in points {
-                        *counts.entry(point.t).or_default() += 1.0;
-                    }
-                }
-                BTreeMap::from([(None, counts)])
             }
             Self::Max(a) => {
                 let mut largest = BTreeMap::<Timestamp, f64>::new();
@@ -271,8 +268,18 @@ impl Select {
             .filter(|(labels, _)| self.matches.iter().all(|condition| condition.holds(labels)))
     }
 
-    fn promql(&self, selector: &str) -> String {
+    /// `without (cpu, mode)`: the labels that the exporter gives the metric, except
+    /// the one that names the device.
+    fn without(&self, by: Option<&str>) -> String {
+        let dropped = exporter_labels(self.metric).iter().filter(|label| Some(**label) != by);
+        format!("without ({})", dropped.copied().collect::<Vec<_>>().join(", "))
+    }
+
+    /// The series selector. Where a label names the device, series without that label
+    /// are left out: somebody has already aggregated over all devices.
+    fn promql(&self, selector: &str, by: Option<&str>) -> String {
         let mut conditions: Vec<String> = self.matches.iter().map(Match::promql).collect();
+        conditions.extend(by.map(|label| format!("{label}!=\"\"")));
         if !selector.is_empty() {
             conditions.push(selector.to_owned());
         }
@@ -305,8 +312,22 @@ impl Match {
     }
 }
 
-fn by_clause(by: Option<&str>) -> String {
-    by.map_or_else(|| "instance".to_owned(), |label| format!("instance,{label}"))
+/// The labels that node_exporter itself gives the series of a metric; all other labels
+/// describe the target. From the metrics of node_exporter 1.5 to 1.11.
+fn exporter_labels(metric: &str) -> &'static [&'static str] {
+    const LABELS: &[(&str, &[&str])] = &[
+        ("node_cpu_core_throttles_total", &["core", "package"]),
+        ("node_cpu_package_throttles_total", &["package"]),
+        ("node_cpu_", &["cpu", "mode"]),
+        ("node_softnet_", &["cpu"]),
+        ("node_schedstat_", &["cpu"]),
+        ("node_disk_", &["device"]),
+        ("node_network_", &["device"]),
+        ("node_qdisc_", &["device", "kind"]),
+        ("node_filesystem_", &["device", "device_error", "fstype", "mountpoint"]),
+    ];
+    let known = LABELS.iter().find(|(prefix, _)| metric.starts_with(prefix));
+    known.map_or(&[], |(_, labels)| labels)
 }
 
 #[cfg(test)]
@@ -370,8 +391,22 @@ mod tests {
     fn the_promql_says_the_same() {
         assert_eq!(
             BUSY_RATIO.promql("job=\"node\"", "4s"),
-            "(sum by (instance) (rate(cpu{mode!~\"idle|iowait\",job=\"node\"}[4s])) / \
-             (sum by (instance) (rate(cpu{job=\"node\"}[4s])) > 0))"
+            "(sum without () (rate(cpu{mode!~\"idle|iowait\",job=\"node\"}[4s])) / \
+             (sum without () (rate(cpu{job=\"node\"}[4s])) > 0))"
+        );
+    }
+
+    #[test]
+    fn the_promql_keeps_the_labels_of_the_target() {
+        const BUSY: Expr = Expr::Rate(metric("node_cpu_seconds_total"), Some("cpu"));
+        assert_eq!(
+            Expr::Max(&BUSY).promql("", "4s"),
+            "max without (cpu) (sum without (mode) (rate(node_cpu_seconds_total{cpu!=\"\"}[4s])))"
+        );
+        let queue = Expr::Gauge(metric("node_qdisc_backlog"), Some("device"));
+        assert_eq!(
+            queue.promql("job=\"node\"", "4s"),
+            "sum without (kind) (node_qdisc_backlog{device!=\"\",job=\"node\"})"
         );
     }
 }

@@ -66,9 +66,6 @@ fn rules(setup: &Setup) -> String {
     let mut text = format!(
         "# {WRITTEN}\n# Names and expressions are those of `stressor signals`.\ngroups:\n  - name: stressor-signals\n    interval: {interval}\n    rules:\n"
     );
-    // Aggregation drops the names that people know their machines by; `up` has
-    // them for every target, also for one that is down.
-    let names = format!("max by (instance, node, role) (up{{{OF_NODES}}} >= bool 0)");
     for signal in RECORDED.iter().filter_map(|name| catalogue::signal(name)) {
         let expr = signal.expr.promql(OF_NODES, &window);
         let _ = write!(
@@ -76,7 +73,7 @@ fn rules(setup: &Setup) -> String {
             "      # {}\n      - record: {}\n        expr: {}\n",
             signal.what,
             recorded(signal.name),
-            quoted(&format!("{expr} * on (instance) group_left (node, role) {names}"))
+            quoted(&expr)
         );
     }
     let _ = write!(text, "  - name: stressor-alerts\n    interval: {interval}\n    rules:\n");

@@ -20,11 +20,6 @@ pub(super) fn tests(setup: &Setup) -> String {
     for alert in ALERTS {
         let _ = write!(text, "  - interval: {interval}\n    input_series:\n");
         for (node, inputs) in [("busy", alert.fires), ("calm", alert.quiet)] {
-            // The name of a node comes from `up`.
-            if !inputs.iter().any(|input| input.series.0 == "up") {
-                let up = Input { series: ("up", ""), shape: Shape::Value(1.0) };
-                series(&mut text, node, &up, setup);
-            }
             for input in inputs {
                 series(&mut text, node, input, setup);
             }
@@ -59,12 +54,10 @@ fn series(text: &mut String, node: &str, input: &Input, setup: &Setup) {
 
 /// The labels of the alert that is expected.
 fn labels(alert: &Alert) -> String {
-    let mut labels =
-        format!("severity: {}, instance: \"busy:9100\", node: busy, role: client", alert.severity);
-    // A recorded signal has no job; what is asked of a series itself has.
-    if !matches!(alert.when, super::alerts::When::AtLimit(..)) {
-        labels.push_str(", job: node");
-    }
+    let mut labels = format!(
+        "severity: {}, instance: \"busy:9100\", job: node, node: busy, role: client",
+        alert.severity
+    );
     if let Some((label, device)) = alert.device {
         let _ = write!(labels, ", {label}: {}", quoted(device));
     }

@@ -1,6 +1,6 @@
 //! The catalogue's signals of some nodes, window by window.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     client::{Client, Error},
@@ -197,7 +197,7 @@ impl Source {
     /// that of the nodes.
     fn queries(&self) -> Vec<Query> {
         let range = format!("{}ms", (self.window_s * 1000.0).round());
-        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0 };
+        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0, device_label: None };
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
@@ -206,6 +206,7 @@ impl Source {
                 name: row.name,
                 promql: row.expr.promql(&self.selector, &range),
                 averaged_s: if row.expr.has_rate() { self.window_s } else { 0.0 },
+                device_label: row.expr.device_label(),
             })
             .collect();
         let signals = parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec() });
@@ -237,6 +238,8 @@ struct Part {
     promql: String,
     /// Seconds over which its points are averaged.
     averaged_s: f64,
+    /// The label that names the device; `None` for a signal of the whole node.
+    device_label: Option<&'static str>,
 }
 
 /// Signals that are asked for together.
@@ -262,12 +265,8 @@ impl Query {
         let signal = labels.remove(SIGNAL)?;
         let part = self.parts.iter().find(|part| part.name == signal)?;
         let instance = labels.remove("instance")?;
-        let signal = Signal { device: device(labels), points, window_s: part.averaged_s };
+        let device = part.device_label.and_then(|label| labels.remove(label));
+        let signal = Signal { device, points, window_s: part.averaged_s };
         Some(Piece { name: part.name, instance, signal })
     }
-}
-
-/// After the instance, `sum by` leaves at most one label: the device.
-fn device(labels: BTreeMap<String, String>) -> Option<String> {
-    labels.into_values().next()
 }
