@@ -4,6 +4,7 @@
 //! ```text
 //! sources.rs       which source a node is judged by, where two saw it
 //! resources/*.rs   what each resource's signals mean: thresholds, relations
+//! coverage.rs      what the samples of a window cover, and where it is split
 //! assess.rs        one resource, one device, one window -> Assessment
 //! verdict.rs       all assessments of a phase -> Verdict, ranking
 //! fleet.rs         all nodes: who was first, who is well, who is unlike the others
@@ -21,6 +22,7 @@ pub mod workload;
 #[cfg(test)]
 mod cases;
 mod cause;
+mod coverage;
 mod onset;
 mod verdict;
 mod words;
@@ -30,7 +32,7 @@ use crate::model::{
     series::SignalSet,
     time::{Timestamp, Window},
 };
-use outcome::{Analysis, Data, NodeOutcome, Overall, PhaseOutcome, Validity};
+use outcome::{Analysis, Data, Level, NodeOutcome, Overall, PhaseOutcome, Validity};
 
 /// Judge a run.
 pub fn analyze(run: &Run) -> Analysis {
@@ -188,6 +190,14 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
         let reason = run.manifest.stopped.as_deref().unwrap_or("no reason was kept");
         notes.push(format!("the run ended early: {reason}"));
     }
+    let caveats = &run.manifest.caveats;
+    notes.extend(caveats.iter().map(|caveat| caveat.text.clone()));
     notes.extend(run.manifest.notes.iter().cloned());
-    Validity { ok: problems.is_empty(), notes }
+    let is_qualified = nodes.iter().flat_map(|node| &node.phases).any(|phase| phase.is_qualified);
+    let level = match problems.is_empty() {
+        true if caveats.is_empty() && !is_qualified => Level::Valid,
+        true => Level::Degraded,
+        false => Level::Invalid,
+    };
+    Validity { ok: problems.is_empty(), level, notes }
 }

@@ -11,6 +11,7 @@ pub mod push;
 
 mod conductor;
 mod crew;
+mod doubts;
 mod exits;
 mod listen;
 mod live;

@@ -99,8 +99,7 @@ fn row(nodes: usize) {
 /// The queries that `analyze` sends for so many nodes.
 fn queries(url: &str, nodes: usize) -> Vec<String> {
     let client = Client::new(url, &Telemetry::default()).expect("a client");
-    let jobs = std::collections::BTreeSet::from(["node"]);
-    let mut source = Source::new(client, &[], None, Some(STEP as f64)).of_jobs(&jobs);
+    let mut source = Source::new(client, "job=~\"node\"", Vec::new(), false, Some(STEP as f64));
     if nodes > 50 {
         source = source.only(decisive());
     }

@@ -227,6 +227,9 @@ pub struct PhaseOutcome {
     /// Index into the manifest's phases.
     #[serde(skip)]
     pub index: usize,
+    /// Whether the statement begins or ends with what makes the verdict doubtful.
+    #[serde(skip)]
+    pub is_qualified: bool,
 }
 
 /// One node.
@@ -266,11 +269,36 @@ pub struct Overall {
     pub statement: String,
 }
 
+/// What the data are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Nothing speaks against them.
+    Valid,
+    /// The verdict stands, with the notes next to it.
+    Degraded,
+    /// They cannot carry a verdict.
+    Invalid,
+}
+
+impl Level {
+    /// The name used in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Degraded => "degraded",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// Whether the data can carry the verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Validity {
     /// They can.
     pub ok: bool,
+    /// How far they can.
+    pub level: Level,
     /// What the reader must know.
     pub notes: Vec<String>,
 }

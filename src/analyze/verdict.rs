@@ -6,6 +6,7 @@ mod intervention;
 mod lists;
 mod none;
 mod plateau;
+mod qualify;
 
 use lists::{exonerated, next, unobserved};
 
@@ -67,7 +68,7 @@ pub(super) fn phase(
     };
     let mut assessments = case.assess(window, whole);
     sorted(&mut assessments);
-    let verdict = case.verdict(&assessments);
+    let (verdict, is_qualified) = case.qualified(&assessments);
     let ranking = assessments
         .iter()
         .filter(|assessment| assessment.kind != Kind::Unknown)
@@ -87,6 +88,7 @@ pub(super) fn phase(
         ranking,
         data,
         index,
+        is_qualified,
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    series::SignalSet,
+    series::{Key, SignalSet},
     stats::Stat,
     time::{Timestamp, Window},
 };
@@ -169,6 +169,10 @@ pub struct NodeRecord {
     /// The `instance` label in Prometheus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// The labels that tell it from other machines with the same `instance`;
+    /// nearly always empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Where its samples come from.
     pub source: SourceKind,
     /// Whether our load runs here.
@@ -182,6 +186,28 @@ pub struct NodeRecord {
     pub window_s: f64,
     /// What is known of the machine.
     pub host: HostFacts,
+}
+
+impl NodeRecord {
+    /// The name under which `signals.jsonl` keeps its signals: its `instance`, with
+    /// the labels that tell it from others.
+    pub fn series_key(&self) -> String {
+        let instance = self.instance.clone().unwrap_or_default();
+        if self.labels.is_empty() {
+            return instance;
+        }
+        Key { name: instance, labels: self.labels.clone() }.to_string()
+    }
+}
+
+/// A reason why the data cannot carry a verdict better than `possible`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caveat {
+    /// The node it holds for; `None` for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// One sentence, with what to do about it.
+    pub text: String,
 }
 
 /// `run.json`.
@@ -221,6 +247,9 @@ pub struct Manifest {
     /// What the reader must know: limits in force, outages, deviations.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What makes the data doubtful: no verdict is better than `possible`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caveats: Vec<Caveat>,
     /// Why the run stopped early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,

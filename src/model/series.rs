@@ -191,6 +191,38 @@ impl<'de> Deserialize<'de> for Point {
     }
 }
 
+/// A moment from which on a node's series describe another boot or another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Break {
+    /// The last sample before it.
+    pub before: Timestamp,
+    /// The first sample after it.
+    pub after: Timestamp,
+    /// What changed.
+    pub change: Change,
+}
+
+/// Two readings of one boot time differ by less than this, in seconds: the kernel
+/// computes it from the wall clock, which NTP moves.
+pub const SAME_BOOT_S: f64 = 30.0;
+
+/// What changed at a [`Break`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The machine was booted at this time.
+    Reboot(Timestamp),
+    /// The boot time changed, but not to a time between the two samples: another
+    /// machine answers at the address, or the clock was set.
+    BootTime,
+    /// The host name changed.
+    Host {
+        /// The name before.
+        was: String,
+        /// The name after.
+        is: String,
+    },
+}
+
 /// Signals of one node by catalogue name.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SignalSet {
@@ -200,6 +232,8 @@ pub struct SignalSet {
     pub times: Vec<Timestamp>,
     /// Nominal distance of samples in seconds.
     pub interval_s: f64,
+    /// Where the series change from one boot or machine to another, in order.
+    pub breaks: Vec<Break>,
 }
 
 impl SignalSet {

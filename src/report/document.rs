@@ -14,7 +14,7 @@ use super::{
     timeline::{self, Band, Panel},
 };
 use crate::{
-    analyze::outcome::{Analysis, Kind, PhaseOutcome, Verdict},
+    analyze::outcome::{Analysis, Kind, Level, PhaseOutcome, Verdict},
     model::{
         run::{NodeData, Run, SourceKind},
         units::{Unit, show_bytes, show_duration, show_seconds},
@@ -230,8 +230,9 @@ fn badges(analysis: &Analysis) -> Vec<Badge> {
     let (bottleneck_tone, mark) = tone(kind);
     let bottleneck =
         Badge { label: "Bottleneck", word: headline(analysis), tone: bottleneck_tone, mark };
-    let validity = if !analysis.validity.ok {
-        Badge { label: "Validity", word: "degraded".to_owned(), tone: "warn", mark: "▲" }
+    let level = analysis.validity.level;
+    let validity = if level != Level::Valid {
+        Badge { label: "Validity", word: level.name().to_owned(), tone: "warn", mark: "▲" }
     } else if analysis.state == "complete" {
         Badge { label: "Validity", word: "valid".to_owned(), tone: "good", mark: "✓" }
     } else {

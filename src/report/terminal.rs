@@ -43,8 +43,8 @@ pub fn render(run: &Run, analysis: &Analysis, columns: usize) -> String {
     loads(run, analysis, width, &mut out);
     gates(analysis, &mut out);
     leading_details(analysis, width, &mut out);
-    let valid = if analysis.validity.ok { "valid" } else { "degraded" };
-    let _ = writeln!(out, "\n{BOLD}data{BOLD:#} {valid}");
+    let level = analysis.validity.level.name();
+    let _ = writeln!(out, "\n{BOLD}data{BOLD:#} {level}");
     for note in &analysis.validity.notes {
         for (at, line) in wrapped(note, width - 4).into_iter().enumerate() {
             let bullet = if at == 0 { "·" } else { " " };

@@ -171,7 +171,9 @@ pub fn conduct(
     let sampler =
         Sampler::new(options.roots.clone(), clock).watching(groups::watched(plan, &options.roots));
     let sampling = Sampling::start(sampler, plan.telemetry.interval);
-    let scraping = nodes.source.map(|source| Scraping::start(source, manifest.start, clock));
+    let scraping = nodes
+        .source
+        .map(|source| Scraping::start(source, manifest.nodes.clone(), manifest.start, clock));
     let mut conductor = Conductor {
         plan,
         whole,
@@ -282,6 +284,7 @@ fn manifest(
         telemetry: nodes.telemetry.clone(),
         tags: options.tags.clone(),
         notes,
+        caveats: nodes.caveats.clone(),
         stopped: None,
     }
 }

@@ -334,8 +334,12 @@ impl Conductor<'_> {
         match news {
             News::Pieces(pieces) => {
                 for piece in pieces {
-                    self.journal.signal(piece.name, &piece.instance, &piece.signal);
+                    self.journal.signal(piece.name, &piece.machine, &piece.signal);
                 }
+            }
+            News::Caveat(caveat) => {
+                self.warn("telemetry", caveat.text.clone(), None);
+                self.manifest.caveats.push(caveat);
             }
             News::Note(text) => {
                 if !self.manifest.notes.contains(&text) {

@@ -1,20 +1,22 @@
 //! Which nodes a plan means, and where each one's samples come from.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     fleet::inventory::Member,
     host::{Roots, facts},
     model::{
-        run::{HostFacts, NodeRecord, SourceKind},
-        time::Timestamp,
+        run::{Caveat, HostFacts, NodeRecord, SourceKind},
+        time::{Timestamp, Window},
     },
     scenario::plan::{Plan, Telemetry},
     telemetry::prometheus::{
+        choice::{self, Unknown},
         client::{self, Client},
-        server,
-        source::Source,
-        targets::{self, Candidate, Unknown},
+        discovery::{self, Scope},
+        machines::{Machine, host_of},
+        selector, server,
+        source::{Source, USUAL_INTERVAL_S},
     },
 };
 
@@ -61,6 +63,8 @@ pub struct Nodes {
     pub telemetry: Vec<String>,
     /// What the reader of the report must know.
     pub notes: Vec<String>,
+    /// What makes the data doubtful.
+    pub caveats: Vec<Caveat>,
 }
 
 /// Find the plan's nodes. Talks to the Prometheus, if the plan names one.
@@ -112,6 +116,7 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
         records.push(NodeRecord {
             name,
             instance: None,
+            labels: BTreeMap::new(),
             source: SourceKind::Embedded,
             loaded: is_loaded(plan),
             agent,
@@ -125,104 +130,146 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
         source: None,
         telemetry: vec!["embedded sampler (/proc, /sys)".to_owned()],
         notes: Vec::new(),
+        caveats: Vec::new(),
     })
 }
 
 async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Error> {
     let mut client = Client::new(url, &plan.telemetry)?;
-    let backend = server::backend(&mut client).await?;
-    let job = plan.telemetry.job.as_deref();
-    let candidates = targets::candidates(&client, job, None).await?;
+    let base = selector::of_telemetry(&plan.telemetry);
+    let machines = discovery::machines(&client, Scope { selector: &base, window: None }).await?;
     let mut chosen = Vec::new();
     if plan.nodes.is_empty() {
-        let candidate = targets::this_machine(&candidates, &host.hostname, client.base())?;
-        chosen.push(("local".to_owned(), candidate, true));
+        let machine = choice::this_machine(&machines, &host.hostname, client.base())?;
+        chosen.push(("local".to_owned(), machine.clone(), true));
     } else {
         for node in &plan.nodes {
             let instance = node.instance.as_deref();
             let local = node.name == "local" || node.name == host.hostname;
-            let candidate = if node.name == "local" && instance.is_none() {
-                targets::this_machine(&candidates, &host.hostname, client.base())?
+            let machine = if node.name == "local" && instance.is_none() {
+                choice::this_machine(&machines, &host.hostname, client.base())?
             } else {
-                targets::named(&candidates, &node.name, instance, client.base())?
+                choice::named(&machines, &node.name, instance, client.base())?
             };
-            let local = local || candidate.nodename == host.hostname;
-            chosen.push((node.name.clone(), candidate, local));
+            let local = local || machine.nodename() == host.hostname;
+            chosen.push((node.name.clone(), machine.clone(), local));
         }
     }
     let far = plan.nodes.iter().any(|node| node.way.is_some());
     if is_loaded(plan) && !far && !chosen.iter().any(|(_, _, local)| *local) {
         return Err(Error::NoneLocal { hostname: host.hostname });
     }
-    let instances: Vec<String> =
-        chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
-    let told = server::scrape_interval(&client, &instances, None).await?;
+    let read: Vec<Machine> = chosen.iter().map(|(_, machine, _)| machine.clone()).collect();
+    let interval = server::scrape_interval(&client, &base, &read, None).await?;
     let ahead = server::clock_ahead(&client, now).await?.unwrap_or(0.0);
-    let mut source = Source::new(client, &instances, job, told);
+    let usual = interval.seconds().unwrap_or(USUAL_INTERVAL_S);
+    let freshness = server::freshness(&mut client, &base, &read, usual).await?;
+    let mut source = Source::new(client, &base, read, true, interval.seconds());
     source.ahead_s = ahead;
-    source.hides_s = backend.hides_s;
-    let mut notes: Vec<String> = assumed_interval(told, &source).into_iter().collect();
-    notes.extend(backend.note);
+    source.hidden_s = freshness.hidden_s;
+    let mut notes: Vec<String> = assumed_interval(interval, &source).into_iter().collect();
+    notes.extend(freshness.note);
     notes.extend(wrong_clock(ahead));
     notes.extend(too_short(plan, source.interval_s, source.window_s));
+    let mut caveats = Vec::new();
     let records = chosen
         .into_iter()
-        .map(|(name, candidate, local)| {
-            let far = seen_from_afar(candidate, &source);
+        .map(|(name, machine, local)| {
+            notes.extend(replicas(&machine));
+            let far = seen_from_afar(&machine, &source);
             let host = if local { host.clone() } else { far.host };
             let agent = has_way(plan, &name);
             let carries = agent || (local && carried_here(plan, &host.hostname).is_some());
-            NodeRecord { name, loaded: carries && is_loaded(plan), agent, host, ..far }
+            let record =
+                NodeRecord { name, loaded: carries && is_loaded(plan), agent, host, ..far };
+            caveats.extend(other_system(&machine, &record.name));
+            record
         })
         .collect();
     let telemetry = vec![format!("Prometheus at {}", source.base())];
-    Ok(Nodes { records, source: Some(source), telemetry, notes })
+    Ok(Nodes { records, source: Some(source), telemetry, notes, caveats })
 }
 
-/// The nodes that a Prometheus knew at `end`: those whose name, instance or host
-/// one of `names` matches, a regular expression over the whole of it; or all.
+/// The nodes that a Prometheus has series of in a time range, also those that were gone
+/// before its end: those whose name, instance or host one of `names` matches, a regular
+/// expression over the whole of it; or all.
 ///
 /// # Errors
 /// When the server does not answer, or does not know one of them.
-pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Error> {
+pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Error> {
     let url = plan.telemetry.prometheus.as_deref().unwrap_or_default();
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut client = Client::new(url, &plan.telemetry)?;
-        let backend = server::backend(&mut client).await?;
-        let job = plan.telemetry.job.as_deref();
-        let candidates = targets::candidates(&client, job, Some(end)).await?;
-        let chosen = if names.is_empty() {
-            let mut all = candidates.clone();
-            all.sort_by(|a, b| (&a.nodename, &a.instance).cmp(&(&b.nodename, &b.instance)));
-            all.dedup_by(|a, b| a.instance == b.instance);
-            // Two jobs that scrape one machine would count it twice.
-            for one in &all {
-                targets::named(&candidates, &one.instance, Some(&one.instance), client.base())?;
-            }
-            all
-        } else {
-            let mut chosen: Vec<Candidate> = Vec::new();
-            for name in names {
-                for one in targets::matching(&candidates, name, client.base())? {
-                    if !chosen.iter().any(|known| known.instance == one.instance) {
-                        chosen.push(one);
-                    }
+        let base = selector::of_telemetry(&plan.telemetry);
+        let scope = Scope { selector: &base, window: Some(window) };
+        let machines = discovery::machines(&client, scope).await?;
+        let mut notes = Vec::new();
+        let mut chosen: Vec<Machine> = Vec::new();
+        for name in names {
+            let matched = choice::matching(&machines, name, client.base())?;
+            for one in matched.machines {
+                if !chosen.contains(one) {
+                    chosen.push(one.clone());
                 }
             }
-            chosen
-        };
-        let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
-        let told = server::scrape_interval(&client, &instances, Some(end)).await?;
-        let mut source = Source::new(client, &instances, job, told);
-        source.hides_s = backend.hides_s;
-        if names.is_empty() {
-            source = source.of_jobs(&chosen.iter().map(|one| one.job.as_str()).collect());
+            let unmatched = matched.unmatched.iter();
+            notes.extend(
+                unmatched.map(|one| {
+                    format!("--node {name:?}: no node in this time range matches {one:?}")
+                }),
+            );
         }
-        let notes = assumed_interval(told, &source).into_iter().chain(backend.note).collect();
-        let records = chosen.into_iter().map(|one| seen_from_afar(one, &source)).collect();
+        if names.is_empty() {
+            chosen = machines;
+        }
+        let interval = server::scrape_interval(&client, &base, &chosen, Some(window)).await?;
+        let usual = interval.seconds().unwrap_or(USUAL_INTERVAL_S);
+        let ends_now = now().since(window.end) < LONGEST_TAIL_S + usual;
+        let freshness = if ends_now {
+            server::freshness(&mut client, &base, &chosen, usual).await?
+        } else {
+            server::Freshness::default()
+        };
+        let mut source =
+            Source::new(client, &base, chosen.clone(), !names.is_empty(), interval.seconds());
+        source.hidden_s = freshness.hidden_s;
+        notes.extend(assumed_interval(interval, &source));
+        notes.extend(freshness.note);
+        notes.extend(chosen.iter().filter_map(replicas));
+        let thinned = interval.caveat().map(|text| Caveat { node: None, text });
+        let systems = chosen.iter().filter_map(|machine| other_system(machine, &machine.name));
+        let caveats = thinned.into_iter().chain(systems).collect();
+        let records = chosen.iter().map(|machine| seen_from_afar(machine, &source)).collect();
         let telemetry = vec![format!("Prometheus at {}", source.base())];
-        Ok(Nodes { records, source: Some(source), telemetry, notes })
+        Ok(Nodes { records, source: Some(source), telemetry, notes, caveats })
+    })
+}
+
+/// A time range that ends longer ago than this has no samples that are still hidden.
+const LONGEST_TAIL_S: f64 = 300.0;
+
+/// A remark on a machine that is seen twice.
+fn replicas(machine: &Machine) -> Option<String> {
+    let labels = machine.replica_labels();
+    (!labels.is_empty()).then(|| {
+        format!(
+            "{}: {} series of the same machine differ in the label {}; they were not added up, the samples of one are used at a time",
+            machine.name,
+            machine.targets.len(),
+            labels.into_iter().collect::<Vec<_>>().join(", ")
+        )
+    })
+}
+
+/// A remark on a machine that does not run Linux.
+fn other_system(machine: &Machine, name: &str) -> Option<Caveat> {
+    let system = &machine.main_target()?.system;
+    (!system.is_empty() && system != "Linux").then(|| Caveat {
+        node: Some(name.to_owned()),
+        text: format!(
+            "{name} runs {system}: most signals exist on Linux only, and what they mean elsewhere is not known"
+        ),
     })
 }
 
@@ -235,14 +282,15 @@ pub fn members(telemetry: &Telemetry) -> Result<Vec<Member>, Error> {
     let mut all: Vec<Member> = known(telemetry)?
         .into_iter()
         .map(|one| {
-            let address = targets::host(&one.instance).to_owned();
-            let name = if one.nodename.is_empty() { &address } else { &one.nodename };
+            let address = host_of(&one.instance).to_owned();
+            let job = one.main_target().map(|target| target.label("job").to_owned());
+            let name = if one.nodename().is_empty() { &address } else { one.nodename() };
             Member {
-                name: name.clone(),
+                name: name.to_owned(),
                 address: Some(address),
                 ssh: None,
+                groups: job.into_iter().collect(),
                 instance: Some(one.instance),
-                groups: vec![one.job],
             }
         })
         .collect();
@@ -258,9 +306,9 @@ pub fn members(telemetry: &Telemetry) -> Result<Vec<Member>, Error> {
 pub fn find_instances(telemetry: &Telemetry, members: &mut [Member]) -> Result<(), Error> {
     let known = known(telemetry)?;
     for member in members {
-        let is_it = |one: &&Candidate| {
-            let host = targets::host(&one.instance);
-            one.nodename == member.name
+        let is_it = |one: &&Machine| {
+            let host = host_of(&one.instance);
+            one.nodename() == member.name
                 || host == member.name
                 || member.address.as_deref() == Some(host)
         };
@@ -269,11 +317,12 @@ pub fn find_instances(telemetry: &Telemetry, members: &mut [Member]) -> Result<(
     Ok(())
 }
 
-fn known(telemetry: &Telemetry) -> Result<Vec<Candidate>, Error> {
+fn known(telemetry: &Telemetry) -> Result<Vec<Machine>, Error> {
     let url = telemetry.prometheus.as_deref().unwrap_or_default();
     runtime()?.block_on(async {
         let client = Client::new(url, telemetry)?;
-        Ok(targets::candidates(&client, telemetry.job.as_deref(), None).await?)
+        let base = selector::of_telemetry(telemetry);
+        Ok(discovery::machines(&client, Scope { selector: &base, window: None }).await?)
     })
 }
 
@@ -285,8 +334,8 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)
 }
 
-fn assumed_interval(told: Option<f64>, source: &Source) -> Option<String> {
-    told.is_none().then(|| {
+fn assumed_interval(interval: server::Interval, source: &Source) -> Option<String> {
+    interval.seconds().is_none().then(|| {
         format!(
             "the scrape interval could not be read from Prometheus; {} s is assumed",
             source.interval_s
@@ -310,23 +359,21 @@ fn wrong_clock(ahead_s: f64) -> Option<String> {
 }
 
 /// The record of a node that only its Prometheus knows.
-fn seen_from_afar(candidate: Candidate, source: &Source) -> NodeRecord {
-    let name = if candidate.nodename.is_empty() {
-        candidate.instance.clone()
-    } else {
-        candidate.nodename.clone()
-    };
+fn seen_from_afar(machine: &Machine, source: &Source) -> NodeRecord {
+    let target = machine.main_target();
     NodeRecord {
-        name,
-        instance: Some(candidate.instance),
+        name: machine.name.clone(),
+        instance: Some(machine.instance.clone()),
+        labels: machine.distinct.clone(),
         source: SourceKind::Prometheus,
         loaded: false,
         agent: false,
         interval_s: source.interval_s,
         window_s: source.window_s,
         host: HostFacts {
-            hostname: candidate.nodename,
-            kernel: candidate.release,
+            hostname: machine.nodename().to_owned(),
+            kernel: target.map_or_else(String::new, |target| target.release.clone()),
+            os: target.map_or_else(String::new, |target| target.system.clone()),
             ..HostFacts::default()
         },
     }

@@ -1,19 +1,21 @@
 //! A run that loads nothing: a past window, as a Prometheus kept it.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::path::PathBuf;
 
 use super::{
     conduct::Error,
+    doubts,
     nodes::{self, Nodes},
 };
 use crate::{
+    host::clock::Clock,
     model::{
         run::{Manifest, PhaseRecord, RUN_SCHEMA, State},
         time::Window,
     },
     scenario::plan::Plan,
     store::{self, folder::RunFolder, journal::Journal, names},
-    telemetry::prometheus::source::Source,
+    telemetry::prometheus::source::{BOOT, Piece, Source, UP},
 };
 
 /// Of more nodes than this, what is only for display is not read.
@@ -62,8 +64,19 @@ pub struct Rest {
 /// When the server does not answer, does not know a node, or has nothing of
 /// the window; or when the run cannot be kept.
 pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
-    let Nodes { records, source, telemetry, mut notes } =
-        nodes::past(plan, &options.nodes, options.window.end)?;
+    let now = Clock::start().now();
+    let mut window = options.window;
+    let mut early_notes = Vec::new();
+    if window.end > now && window.start < now {
+        early_notes.push(format!(
+            "the time range ends in the future, at {}; it was read until now, {now}",
+            window.end
+        ));
+        window.end = now;
+    }
+    let Nodes { records, source, telemetry, mut notes, mut caveats } =
+        nodes::past(plan, &options.nodes, window)?;
+    notes.splice(0..0, early_notes);
     let mut source =
         source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
     let rest = (records.len() > MANY_NODES).then(|| source.clone().except(&options.decisive));
@@ -74,7 +87,7 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
     folder.replace(names::SCENARIO, options.scenario_text.as_bytes())?;
     let journal = Journal::create(&folder)?;
-    let Window { start, end } = options.window;
+    let Window { start, end } = window;
     let mut manifest = Manifest {
         schema: RUN_SCHEMA,
         id: folder.id(),
@@ -93,44 +106,44 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
             start,
             steady: None,
             end: Some(end),
-            planned_s: options.window.seconds(),
+            planned_s: window.seconds(),
             loads: Vec::new(),
         }],
         nodes: records,
         telemetry,
         tags: std::collections::BTreeMap::new(),
         notes: Vec::new(),
+        caveats: Vec::new(),
         stopped: None,
     };
     // A reader that is killed leaves a run that says so.
     folder.write_manifest(&manifest)?;
-    let collected = runtime.block_on(source.collect(options.window, &mut |pieces| {
+    let collected = runtime.block_on(source.collect(window, &mut |pieces| {
         for piece in pieces {
-            journal.signal(piece.name, &piece.instance, &piece.signal);
+            journal.signal(piece.name, &piece.machine, &piece.signal);
         }
     }));
     close(journal, &folder)?;
-    let reasons: BTreeSet<String> =
-        collected.failed.iter().map(|(_, reason)| reason.clone()).collect();
     if collected.pieces == 0 {
         // Nothing was there, so nothing is lost.
         let _ = std::fs::remove_dir_all(folder.path());
         let mut why = vec![format!(
             "{} has no samples from {} to {}",
             source.base(),
-            options.window.start,
-            options.window.end
+            window.start,
+            window.end
         )];
-        why.extend(reasons);
+        why.extend(doubts::of(&collected, &manifest.nodes).0);
         return Err(Error::Refused(why));
     }
-    notes.extend(reasons.into_iter().map(|reason| format!("Prometheus: {reason}")));
-    let warnings = collected.warnings.iter();
-    notes.extend(warnings.map(|warning| format!("Prometheus warns: {warning}")));
+    let (more_notes, more_caveats) = doubts::of(&collected, &manifest.nodes);
+    notes.extend(more_notes);
+    caveats.extend(more_caveats);
     manifest.state = State::Complete;
     manifest.notes = notes;
+    manifest.caveats = caveats;
     folder.write_manifest(&manifest)?;
-    let rest = rest.map(|source| Rest { source, manifest, window: options.window });
+    let rest = rest.map(|source| Rest { source, manifest, window });
     Ok(Past { folder, rest })
 }
 
@@ -149,12 +162,13 @@ impl Rest {
     /// When it cannot be kept. That a server gives no answer is noted.
     pub fn read(mut self, folder: &RunFolder, nodes: &[usize]) -> Result<(), Error> {
         let records = &self.manifest.nodes;
-        let chosen = nodes.iter().filter_map(|at| records.get(*at)?.instance.clone());
-        let source = self.source.of_instances(&chosen.collect::<Vec<_>>());
+        let chosen = nodes.iter().filter_map(|at| Some(records.get(*at)?.series_key()));
+        let source = self.source.of_keys(&chosen.collect());
         let journal = Journal::extend(folder)?;
         let collected = nodes::runtime()?.block_on(source.collect(self.window, &mut |pieces| {
-            for piece in pieces.into_iter().filter(|piece| piece.name != "up") {
-                journal.signal(piece.name, &piece.instance, &piece.signal);
+            let is_read = |piece: &Piece| [UP, BOOT].contains(&piece.name);
+            for piece in pieces.into_iter().filter(|piece| !is_read(piece)) {
+                journal.signal(piece.name, &piece.machine, &piece.signal);
             }
         }));
         close(journal, folder)?;
@@ -163,10 +177,9 @@ impl Rest {
             records.len(),
             nodes.len()
         );
-        let reasons: BTreeSet<String> =
-            collected.failed.into_iter().map(|(_, reason)| reason).collect();
+        let (notes, _) = doubts::of(&collected, &self.manifest.nodes);
         self.manifest.notes.push(told);
-        self.manifest.notes.extend(reasons.iter().map(|reason| format!("Prometheus: {reason}")));
+        self.manifest.notes.extend(notes);
         folder.write_manifest(&self.manifest)?;
         Ok(())
     }

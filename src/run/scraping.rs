@@ -9,9 +9,13 @@ use std::{
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use super::doubts;
 use crate::{
     host::clock::Clock,
-    model::time::{Timestamp, Window},
+    model::{
+        run::{Caveat, NodeRecord},
+        time::{Timestamp, Window},
+    },
     telemetry::prometheus::source::{Piece, Source},
 };
 
@@ -25,6 +29,8 @@ pub(super) enum News {
     Pieces(Vec<Piece>),
     /// Something the reader of the report must know.
     Note(String),
+    /// Something that makes the data doubtful.
+    Caveat(Caveat),
 }
 
 /// The running thread.
@@ -38,7 +44,12 @@ pub(super) struct Scraping {
 
 impl Scraping {
     /// Read from `start` on.
-    pub(super) fn start(source: Source, start: Timestamp, clock: Clock) -> Self {
+    pub(super) fn start(
+        source: Source,
+        nodes: Vec<NodeRecord>,
+        start: Timestamp,
+        clock: Clock,
+    ) -> Self {
         let (sender, news) = unbounded();
         let (end, ended) = unbounded();
         let thread = thread::spawn(move || {
@@ -49,7 +60,8 @@ impl Scraping {
                     return;
                 }
             };
-            Reader { source, start, clock, sender, noted: BTreeSet::new() }.read(&runtime, &ended);
+            let noted = BTreeSet::new();
+            Reader { source, nodes, start, clock, sender, noted }.read(&runtime, &ended);
         });
         Self { news, end: Some(end), thread: Some(thread) }
     }
@@ -69,6 +81,7 @@ impl Scraping {
 
 struct Reader {
     source: Source,
+    nodes: Vec<NodeRecord>,
     start: Timestamp,
     clock: Clock,
     sender: Sender<News>,
@@ -95,7 +108,7 @@ impl Reader {
         };
         // The last scrape of the run, the one after it that closes its rate,
         // and a second for the server to store it.
-        let settled = end.plus(2.0 * interval + 1.0 + self.source.hides_s);
+        let settled = end.plus(2.0 * interval + 1.0 + self.source.hidden_s);
         let wait = settled.since(self.clock.now());
         if wait > 0.0 {
             thread::sleep(Duration::from_secs_f64(wait));
@@ -122,13 +135,15 @@ impl Reader {
             let _ = sender.send(News::Pieces(pieces));
         }));
         let whole = collected.failed.is_empty();
-        let reasons: BTreeSet<String> =
-            collected.failed.into_iter().map(|(_, reason)| reason).collect();
-        for reason in reasons {
-            self.note(format!("Prometheus: {reason}"));
+        let (notes, caveats) = doubts::of(&collected, &self.nodes);
+        for note in notes {
+            self.note(note);
         }
-        for warning in collected.warnings {
-            self.note(format!("Prometheus warns: {warning}"));
+        // A query that failed is asked again later, so it is no lasting doubt.
+        for caveat in caveats.into_iter().filter(|_| whole) {
+            if self.noted.insert(caveat.text.clone()) {
+                let _ = self.sender.send(News::Caveat(caveat));
+            }
         }
         whole
     }

@@ -14,7 +14,7 @@ use crate::{
     model::{
         catalogue::SIGNALS,
         run::{NodeData, NodeRecord, Run, SourceKind, State},
-        series::{Key, Point, RawSet, Signal, SignalSet, Snapshot},
+        series::{Break, Change, Key, Point, RawSet, SAME_BOOT_S, Signal, SignalSet, Snapshot},
         stats,
         time::Timestamp,
     },
@@ -66,8 +66,7 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
                 }
                 SourceKind::Embedded => derived(&raw, record.interval_s),
                 SourceKind::Prometheus => {
-                    let instance = record.instance.as_deref().unwrap_or_default();
-                    far.remove(instance).unwrap_or_default().finish(record.interval_s)
+                    far.remove(&record.series_key()).unwrap_or_default().finish(record.interval_s)
                 }
             },
             beside: beside(path, record, &raw, &mut damaged),
@@ -139,7 +138,7 @@ fn derived(raw: &RawSet, interval_s: f64) -> SignalSet {
         .map(|row| (row.name.to_owned(), row.expr.evaluate(raw, interval_s)))
         .filter(|(_, signals)| !signals.is_empty())
         .collect();
-    SignalSet { signals, times: raw.times.clone(), interval_s }
+    SignalSet { signals, times: raw.times.clone(), interval_s, breaks: Vec::new() }
 }
 
 /// What the answers say of one instance.
@@ -161,19 +160,68 @@ fn by_instance(pieces: impl Iterator<Item = SignalLine>) -> BTreeMap<String, Far
 impl Far {
     fn finish(mut self, interval_s: f64) -> SignalSet {
         let up = self.0.remove("up").unwrap_or_default();
-        let times: Vec<Timestamp> = up
-            .iter()
-            .flat_map(|up| &up.points)
-            .filter(|point| point.v >= 1.0)
-            .map(|point| point.t)
-            .collect();
+        let boots = self.0.remove("boot_time").unwrap_or_default();
+        // By host name, where the machine reported several.
+        let mut scraped: BTreeMap<Timestamp, Option<&str>> = BTreeMap::new();
+        for signal in &up {
+            let fresh = signal.points.iter().filter(|point| point.v >= 1.0);
+            scraped.extend(fresh.map(|point| (point.t, signal.device.as_deref())));
+        }
+        let times: Vec<Timestamp> = scraped.keys().copied().collect();
+        let mut breaks = host_changes(&scraped);
+        breaks.extend(
+            boots.first().map(|boots| boot_changes(&boots.points, &times)).unwrap_or_default(),
+        );
+        breaks.sort_by_key(|one| one.after);
+        // A new machine has a new boot time.
+        breaks.dedup_by(|later, earlier| later.before < earlier.after);
         // A gauge is answered with its last value while there was no scrape.
         let scraped: BTreeSet<Timestamp> = times.iter().copied().collect();
         for signal in self.0.values_mut().flatten().filter(|signal| signal.window_s == 0.0) {
             signal.points.retain(|point| scraped.contains(&point.t));
         }
-        SignalSet { signals: self.0, times, interval_s }
+        SignalSet { signals: self.0, times, interval_s, breaks }
     }
+}
+
+/// Where the host name changed between two scrapes.
+fn host_changes(scraped: &BTreeMap<Timestamp, Option<&str>>) -> Vec<Break> {
+    let pairs = scraped.iter().zip(scraped.iter().skip(1));
+    pairs
+        .filter_map(|((before, was), (after, is))| {
+            let (was, is) = ((*was)?, (*is)?);
+            (was != is).then(|| Break {
+                before: *before,
+                after: *after,
+                change: Change::Host { was: was.to_owned(), is: is.to_owned() },
+            })
+        })
+        .collect()
+}
+
+/// Seconds by which the clocks of a machine and of its Prometheus may differ.
+const CLOCKS_APART_S: f64 = 30.0;
+
+/// Where the boot time (in seconds since 1970) changed. A machine that was booted between
+/// two scrapes has a boot time between them; one that has another was not booted then.
+fn boot_changes(boots: &[Point], times: &[Timestamp]) -> Vec<Break> {
+    boots
+        .windows(2)
+        .filter_map(|pair| {
+            let [old, new] = pair else { return None };
+            if (new.v - old.v).abs() <= SAME_BOOT_S {
+                return None;
+            }
+            let at = times.partition_point(|t| *t < new.t);
+            let before = times.get(at.checked_sub(1)?).copied()?;
+            let after = times.get(at).copied().unwrap_or(new.t);
+            let booted = Timestamp::from_seconds(new.v);
+            let is_between =
+                booted >= before.plus(-CLOCKS_APART_S) && booted <= after.plus(CLOCKS_APART_S);
+            let change = if is_between { Change::Reboot(booted) } else { Change::BootTime };
+            Some(Break { before, after, change })
+        })
+        .collect()
 }
 
 /// Points of two answers; where they overlap, the later answer counts: it has

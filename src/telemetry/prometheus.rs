@@ -1,10 +1,13 @@
 //! The Prometheus source: node_exporter's series through the range API of
 //! anything that speaks it.
 
+pub mod choice;
 pub mod client;
 pub mod decode;
+pub mod discovery;
+pub mod machines;
+pub mod places;
 pub mod secrets;
-mod selector;
+pub mod selector;
 pub mod server;
 pub mod source;
-pub mod targets;

@@ -175,6 +175,7 @@ pub(super) fn run_of(snapshots: &[Snapshot]) -> Run {
     let record = NodeRecord {
         name: "local".into(),
         instance: None,
+        labels: std::collections::BTreeMap::new(),
         source: SourceKind::Embedded,
         loaded: true,
         agent: false,
@@ -202,13 +203,19 @@ pub(super) fn run_of(snapshots: &[Snapshot]) -> Run {
             telemetry: vec![],
             tags: std::collections::BTreeMap::new(),
             notes: vec![],
+            caveats: vec![],
             stopped: None,
         },
         scenario: String::new(),
         thresholds: vec![],
         nodes: vec![NodeData {
             record,
-            signals: SignalSet { signals, times: raw.times.clone(), interval_s: 1.0 },
+            signals: SignalSet {
+                signals,
+                times: raw.times.clone(),
+                interval_s: 1.0,
+                breaks: Vec::new(),
+            },
             beside: None,
         }],
         workers: vec![],

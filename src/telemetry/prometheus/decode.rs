@@ -33,6 +33,8 @@ pub struct Reply {
     pub series: Vec<Answer>,
     /// Warnings of the server: the data may be incomplete.
     pub warnings: Vec<String>,
+    /// Remarks of the server on the query (Prometheus since 2.54); the data are whole.
+    pub infos: Vec<String>,
 }
 
 /// An active scrape target.
@@ -136,9 +138,7 @@ pub fn reply(body: impl Read) -> Result<Reply, Error> {
     if !["matrix", "vector"].contains(&data.result_type.as_str()) {
         return Err(foreign(format!("its result is a {}", data.result_type)));
     }
-    let mut warnings = envelope.warnings;
-    warnings.extend(envelope.infos);
-    Ok(Reply { series: data.result.0, warnings })
+    Ok(Reply { series: data.result.0, warnings: envelope.warnings, infos: envelope.infos })
 }
 
 /// An answer of `targets`.

@@ -1,92 +1,209 @@
-//! What is true of the server itself: what it is, how often it scrapes, how its
-//! clock stands.
+//! What is true of the server itself: how often it scrapes, how its clock is set, whether
+//! it hides its newest samples.
+
+use std::collections::BTreeMap;
 
 use super::{
     client::{Client, Error},
-    selector::of_instances,
+    machines::{Machine, ScrapeTarget},
+    selector,
 };
-use crate::model::{stats, time::Timestamp, units::parse_duration};
+use crate::model::{
+    stats,
+    time::{Timestamp, Window},
+    units::parse_duration,
+};
 
 /// A difference of clocks that does not matter: it shifts a scrape by one.
 const CLOCK_NOISE_S: f64 = 1.0;
-/// Nodes whose scrapes are looked at to find their interval.
-const SAMPLED_NODES: usize = 50;
+/// Machines whose scrapes are looked at to find their interval.
+const SAMPLED_MACHINES: usize = 50;
+/// The longest stretch of raw samples that is looked at, in seconds.
+const SAMPLED_S: f64 = 1800.0;
+/// The least stretch, in seconds: scrapes are at most a few minutes apart.
+const LEAST_SAMPLED_S: f64 = 300.0;
+/// Samples that show an interval; fewer may lie around a gap.
+const ENOUGH_SAMPLES: usize = 4;
+/// Samples further apart than this multiple of the configured interval were thinned out.
+const THINNED: f64 = 1.5;
 
-/// Scrape interval of the given instances in seconds: the longest, as the
-/// server tells it; `None` when it does not.
+/// The distance of a server's samples.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Interval {
+    /// The longest of the machines' scrape intervals in seconds, as the server's targets
+    /// have it now; `None` where it has no such page or target.
+    pub configured_s: Option<f64>,
+    /// The longest of the machines' usual distances of samples in seconds, as stored.
+    pub stored_s: Option<f64>,
+}
+
+impl Interval {
+    /// The one to work with.
+    pub fn seconds(self) -> Option<f64> {
+        match (self.configured_s, self.stored_s) {
+            (Some(configured), Some(stored)) => Some(configured.max(stored)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// A remark on samples that are further apart than they are scraped.
+    pub fn caveat(self) -> Option<String> {
+        let (configured, stored) = self.configured_s.zip(self.stored_s)?;
+        (stored > THINNED * configured).then(|| {
+            format!(
+                "samples are {stored} s apart, though the targets are scraped every {configured} s: the history is downsampled, or was scraped less often. Peaks between samples are not visible"
+            )
+        })
+    }
+}
+
+/// How far the samples of these machines lie apart, now or in a past time range. Only the
+/// targets of node_exporter count: other exporters may share an `instance`.
 ///
 /// # Errors
 /// When the server cannot be reached.
 pub async fn scrape_interval(
     client: &Client,
-    instances: &[String],
-    at: Option<Timestamp>,
-) -> Result<Option<f64>, Error> {
-    let targets = client.targets().await?;
-    let told = targets
+    base: &str,
+    machines: &[Machine],
+    window: Option<Window>,
+) -> Result<Interval, Error> {
+    let ours = |labels: &BTreeMap<String, String>| {
+        let has = |target: &ScrapeTarget| {
+            ["instance", "job"]
+                .iter()
+                .all(|name| labels.get(*name).map_or("", String::as_str) == target.label(name))
+        };
+        machines.iter().flat_map(|one| &one.targets).any(has)
+    };
+    let configured_s = client
+        .targets()
+        .await?
         .iter()
-        .filter(|target| target.labels.get("instance").is_some_and(|name| instances.contains(name)))
+        .filter(|target| ours(&target.labels))
         .filter_map(|target| parse_duration(&target.scrape_interval).ok())
         .map(|interval| interval.as_secs_f64())
         .reduce(f64::max);
-    if told.is_some() {
-        return Ok(told);
+    // The page says how it is scraped now, and needs no further question.
+    if window.is_none() && configured_s.is_some() {
+        return Ok(Interval { configured_s, stored_s: None });
     }
-    // No page of targets (VictoriaMetrics, Thanos, Mimir), or a past that they
-    // no longer tell of: how far its scrapes lie apart.
-    let some: Vec<String> = instances.iter().take(SAMPLED_NODES).cloned().collect();
-    let reply = client.query(&format!("up{{{}}}[5m]", of_instances(&some)), at).await?;
-    let distances: Vec<f64> = reply
-        .series
-        .iter()
-        .flat_map(|series| series.points.windows(2))
-        .filter_map(|pair| match pair {
-            [a, b] => Some(b.t.since(a.t)),
-            _ => None,
-        })
-        .collect();
-    // What most of them are: a lost scrape makes one twice as long.
-    let usual = stats::median(&distances);
-    Ok(usual.map(|seconds| if seconds > 0.9 { seconds.round() } else { seconds.max(0.1) }))
+    let stored_s = stored_interval(client, base, machines, window).await?;
+    Ok(Interval { configured_s, stored_s })
 }
 
-/// What answers, as far as it changes what we do.
+/// The usual distance of stored samples in seconds: for each machine the median, of these
+/// the longest.
+async fn stored_interval(
+    client: &Client,
+    base: &str,
+    machines: &[Machine],
+    window: Option<Window>,
+) -> Result<Option<f64>, Error> {
+    let every = machines.len().div_ceil(SAMPLED_MACHINES).max(1);
+    let sampled: Vec<Machine> = machines.iter().step_by(every).cloned().collect();
+    let Some(metric) = sampled.iter().find_map(|one| Some(one.main_target()?.presence)) else {
+        return Ok(None);
+    };
+    let selector = selector::of_machines(base, &sampled, true);
+    let seconds =
+        window.map_or(LEAST_SAMPLED_S, |window| window.seconds().clamp(LEAST_SAMPLED_S, SAMPLED_S));
+    let query = format!("{metric}{{{selector}}}[{}s]", seconds.round());
+    // The end may lie in a gap.
+    let moments: Vec<Option<Timestamp>> = match window {
+        None => vec![None],
+        Some(window) => {
+            [1.0, 0.5, 0.25].map(|share| Some(window.start.plus(window.seconds() * share))).to_vec()
+        }
+    };
+    let mut few = None;
+    for at in moments {
+        let reply = client.query(&query, at).await?;
+        let distances = |least: usize| -> Option<f64> {
+            let all = reply.series.iter().filter(|one| one.points.len() >= least);
+            all.filter_map(|series| {
+                let between: Vec<f64> = series
+                    .points
+                    .windows(2)
+                    .filter_map(|pair| match pair {
+                        [a, b] => Some(b.t.since(a.t)),
+                        _ => None,
+                    })
+                    .collect();
+                stats::median(&between)
+            })
+            .reduce(f64::max)
+        };
+        if let Some(usual) = distances(ENOUGH_SAMPLES) {
+            return Ok(Some(rounded(usual)));
+        }
+        few = few.or(distances(2));
+    }
+    Ok(few.map(rounded))
+}
+
+fn rounded(seconds: f64) -> f64 {
+    if seconds > 0.9 { seconds.round() } else { seconds.max(0.1) }
+}
+
+/// What the server does with its newest samples.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Backend {
-    /// Its newest samples are not shown for so many seconds.
-    pub hides_s: f64,
+pub struct Freshness {
+    /// Its newest samples are not shown for this many seconds.
+    pub hidden_s: f64,
     /// What the reader of the report must know of it.
     pub note: Option<String>,
 }
 
-/// VictoriaMetrics leaves the newest 30 s out of every answer, so that they do
-/// not change (`-search.latencyOffset`); newer versions can be asked not to.
-const HIDDEN_S: f64 = 30.0;
+/// A newest sample older than this was not hidden: the machines are away.
+const LONGEST_HIDDEN_S: f64 = 180.0;
+/// Seconds that a scrape and the way to the server may take.
+const ON_THE_WAY_S: f64 = 5.0;
 
-/// Find out what answers, and have it show its newest samples if it can.
+/// Finds out whether the server hides its newest samples, as VictoriaMetrics does for
+/// 30 s (`-search.latencyOffset`), and asks it not to where it can be asked.
 ///
 /// # Errors
 /// When the server does not answer.
-pub async fn backend(client: &mut Client) -> Result<Backend, Error> {
-    if !client.ready_text().await?.contains("VictoriaMetrics") {
-        return Ok(Backend::default());
+pub async fn freshness(
+    client: &mut Client,
+    base: &str,
+    machines: &[Machine],
+    interval_s: f64,
+) -> Result<Freshness, Error> {
+    let Some(metric) = machines.iter().find_map(|one| Some(one.main_target()?.presence)) else {
+        return Ok(Freshness::default());
+    };
+    let query = format!("max(timestamp({metric}{{{base}}}))");
+    let usual = 1.5 * interval_s + ON_THE_WAY_S;
+    let Some(age) = newest_age(client, &query).await? else { return Ok(Freshness::default()) };
+    if age <= usual || age > LONGEST_HIDDEN_S + interval_s {
+        return Ok(Freshness::default());
     }
-    client.add_parameter("latency_offset", "1ms");
-    // Asked not to hide anything, how old is its newest scrape?
-    // Not by its own time(), which it sets back as well.
-    let reply = client.query("max(timestamp(up))", None).await?;
+    let mut asked = client.clone();
+    asked.add_parameter("latency_offset", "1ms");
+    let seconds = (age - interval_s).max(1.0).round();
+    if newest_age(&asked, &query).await?.is_some_and(|age| age <= usual) {
+        *client = asked;
+        let note = format!(
+            "the server hides its newest {seconds} s, as VictoriaMetrics does; it was asked not to (latency_offset)"
+        );
+        return Ok(Freshness { hidden_s: 0.0, note: Some(note) });
+    }
+    // It hides them from the time of its answer on; a scrape comes on top.
+    let hidden_s = age.ceil();
+    let note = format!(
+        "the server hides its newest samples (the newest one is {age:.0} s old), as VictoriaMetrics does for 30 s: they were waited for after the run, and are missing from a window that ends now (start it with -search.latencyOffset=1s to see them sooner)"
+    );
+    Ok(Freshness { hidden_s, note: Some(note) })
+}
+
+/// Seconds from the newest sample to the server's time. Its own `time()` may be set back
+/// as well, so the time of its answer is used.
+async fn newest_age(client: &Client, query: &str) -> Result<Option<f64>, Error> {
+    let reply = client.query(query, None).await?;
     let newest = reply.series.first().and_then(|series| series.points.first());
-    if newest.is_some_and(|point| point.t.seconds() - point.v < HIDDEN_S / 2.0) {
-        return Ok(Backend {
-            hides_s: 0.0,
-            note: Some(
-                "VictoriaMetrics hides its newest 30 s; it was asked not to (latency_offset)"
-                    .to_owned(),
-            ),
-        });
-    }
-    let note = "VictoriaMetrics hides its newest 30 s: they were waited for after the run, and are missing from a window that ends now (start it with -search.latencyOffset=1s to see them sooner)";
-    Ok(Backend { hides_s: HIDDEN_S, note: Some(note.to_owned()) })
+    Ok(newest.map(|point| point.t.seconds() - point.v))
 }
 
 /// Seconds by which the server's clock is ahead of ours; `None` when it does

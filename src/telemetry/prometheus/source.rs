@@ -1,37 +1,50 @@
-//! The catalogue's signals of some nodes, window by window.
+//! The catalogue's signals of some machines, window by window.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
 
 use super::{
     client::{Client, Error},
-    decode::Answer,
-    selector::{self, quoted},
+    decode::{Answer, Reply},
+    discovery::{BOOT_TIME, split_uname},
+    machines::{Labels, Machine},
+    places::{Owners, Places, Strays},
+    selector,
 };
 use crate::model::{
-    catalogue::SIGNALS,
-    series::Signal,
+    catalogue::{self, SIGNALS},
+    series::{Point, SAME_BOOT_S, Signal},
     time::{Timestamp, Window},
 };
 
 /// Scrape interval that is assumed when the server does not tell: Prometheus's
 /// own default is 1 min, most set-ups use 15 s.
-const USUAL_INTERVAL_S: f64 = 15.0;
+pub const USUAL_INTERVAL_S: f64 = 15.0;
 /// A rate window of four scrapes survives one that is lost.
 const WINDOW_SCRAPES: f64 = 4.0;
+/// A sample that is older than this multiple of the interval is not of the newest scrape.
+const FRESH_INTERVALS: f64 = 1.5;
 /// Queries under way at once.
 const AT_ONCE: usize = 4;
 /// Signals in one query: fewer queries, and none that a server gives up on.
 const PER_QUERY: usize = 5;
 /// The label that says which signal a series is of.
 const SIGNAL: &str = "stressor_signal";
+/// The name under which the moments of successful scrapes are kept.
+pub const UP: &str = "up";
+/// The name under which changes of the boot time are kept.
+pub const BOOT: &str = "boot_time";
 
-/// A window's answer for one signal of one instance and device.
+/// A window's answer for one signal of one machine and device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
-    /// Catalogue name, or `up`.
+    /// Catalogue name, [`UP`] or [`BOOT`].
     pub name: &'static str,
-    /// The `instance` label.
-    pub instance: String,
+    /// The machine's [`Machine::series_key`].
+    pub machine: String,
     /// The signal's part of that window.
     pub signal: Signal,
 }
@@ -45,13 +58,20 @@ pub struct Collected {
     pub warnings: BTreeSet<String>,
     /// Signals whose query failed, with the reason.
     pub failed: Vec<(&'static str, String)>,
+    /// Series that could not be assigned to one machine.
+    pub strays: Strays,
 }
 
-/// Reads the catalogue's signals of some nodes.
+/// Reads the catalogue's signals of some machines.
 #[derive(Debug, Clone)]
 pub struct Source {
     client: Client,
-    selector: String,
+    /// The user's matchers.
+    base: String,
+    machines: Arc<[Machine]>,
+    places: Arc<Places>,
+    /// Whether queries name each instance.
+    by_instance: bool,
     /// Scrape interval in seconds, which is also the step.
     pub interval_s: f64,
     /// Rate window in seconds.
@@ -60,46 +80,45 @@ pub struct Source {
     /// ours.
     pub ahead_s: f64,
     /// Seconds for which the server hides its newest samples.
-    pub hides_s: f64,
+    pub hidden_s: f64,
     /// Catalogue names that are asked for; `None` for all.
     only: Option<Vec<&'static str>>,
 }
 
 impl Source {
-    /// A source for these instances.
+    /// A source for these machines, which are selected by the user's matchers `base`, by
+    /// their jobs, and where `by_instance` is set by their instances.
     pub fn new(
         client: Client,
-        instances: &[String],
-        job: Option<&str>,
+        base: &str,
+        machines: Vec<Machine>,
+        by_instance: bool,
         interval_s: Option<f64>,
     ) -> Self {
-        let mut selector = selector::of_instances(instances);
-        if let Some(job) = job {
-            selector.push_str(&format!(",job=\"{}\"", quoted(job)));
-        }
         let interval_s = interval_s.unwrap_or(USUAL_INTERVAL_S);
+        let places = Arc::new(Places::new(&machines));
         Self {
             client,
-            selector,
+            base: base.to_owned(),
+            machines: machines.into(),
+            places,
+            by_instance,
             interval_s,
             window_s: interval_s * WINDOW_SCRAPES,
             ahead_s: 0.0,
-            hides_s: 0.0,
+            hidden_s: 0.0,
             only: None,
         }
     }
 
-    /// The same, where the instances are all that these jobs scrape.
+    /// The same, for the machines with these series keys.
     #[must_use]
-    pub fn of_jobs(mut self, jobs: &BTreeSet<&str>) -> Self {
-        self.selector = selector::of_jobs(jobs);
-        self
-    }
-
-    /// The same, for these instances.
-    #[must_use]
-    pub fn of_instances(mut self, instances: &[String]) -> Self {
-        self.selector = selector::of_instances(instances);
+    pub fn of_keys(mut self, keys: &BTreeSet<String>) -> Self {
+        let machines: Vec<Machine> =
+            self.machines.iter().filter(|one| keys.contains(&one.series_key())).cloned().collect();
+        self.places = Arc::new(Places::new(&machines));
+        self.machines = machines.into();
+        self.by_instance = true;
         self
     }
 
@@ -129,16 +148,29 @@ impl Source {
         let grid = Window { start: self.aligned(window.start), end: self.aligned(window.end) };
         let mut collected = Collected::default();
         let mut waiting: VecDeque<Query> = self.queries().into();
+        // Of machines that are seen twice, the samples of one target count at a time: which
+        // one must be known first.
+        let mut owners = Owners::default();
+        if self.machines.iter().any(|machine| machine.targets.len() > 1)
+            && let Some(presence) = waiting.pop_front()
+        {
+            match self.answer(&presence, grid).await {
+                Ok(reply) => {
+                    owners = self.owners(&reply.series);
+                    self.take(&presence, reply, grid, &owners, &mut collected, keep);
+                }
+                Err(error) => self.failed(presence, &error, &mut collected, &mut waiting),
+            }
+        }
         let mut under_way = tokio::task::JoinSet::new();
         let mut refused = 0;
         loop {
             while under_way.len() < AT_ONCE
                 && let Some(query) = waiting.pop_front()
             {
-                let (client, step) = (self.client.clone(), self.interval_s);
-                let (start, end) = (grid.start.plus(self.ahead_s), grid.end.plus(self.ahead_s));
+                let source = self.clone();
                 under_way.spawn(async move {
-                    let answer = client.range(&query.promql(), start, end, step).await;
+                    let answer = source.answer(&query, grid).await;
                     (query, answer)
                 });
             }
@@ -146,36 +178,11 @@ impl Source {
             // A task that panicked has no answer; its signals are unobserved.
             let Ok((query, answer)) = done else { continue };
             match answer {
-                Ok(reply) => {
-                    collected.warnings.extend(reply.warnings);
-                    let mut pieces = Vec::new();
-                    for mut piece in reply.series.into_iter().filter_map(|one| query.piece(one)) {
-                        let points = &mut piece.signal.points;
-                        for point in points.iter_mut() {
-                            point.t = point.t.plus(-self.ahead_s);
-                        }
-                        let all = points.len();
-                        // The grid's last point is asked for, too.
-                        points.retain(|point| grid.start <= point.t && point.t <= grid.end);
-                        if points.len() < all {
-                            collected.warnings.insert(OUTSIDE.to_owned());
-                        }
-                        if !points.is_empty() {
-                            pieces.push(piece);
-                        }
-                    }
-                    collected.pieces += pieces.len();
-                    keep(pieces);
-                }
-                // The server knows the query and cannot compute all of it: what
-                // it can is asked for alone.
-                Err(Error::Status { status: 400 | 422, .. }) if query.parts.len() > 1 => {
-                    waiting.extend(query.parts.into_iter().map(|part| Query { parts: vec![part] }));
-                }
+                Ok(reply) => self.take(&query, reply, grid, &owners, &mut collected, keep),
                 Err(error) => {
-                    let names = query.parts.iter().map(|part| part.name);
-                    collected.failed.extend(names.map(|name| (name, error.to_string())));
-                    refused += 1;
+                    let before = collected.failed.len();
+                    self.failed(query, &error, &mut collected, &mut waiting);
+                    refused += usize::from(collected.failed.len() > before);
                     // When as many as are under way at once all fail, the server
                     // is away: the rest would only wait for it in turn.
                     if collected.pieces == 0 && refused >= AT_ONCE {
@@ -187,40 +194,232 @@ impl Source {
         collected
     }
 
-    /// The queries as they are sent.
-    pub fn promql(&self) -> Vec<String> {
-        self.queries().iter().map(Query::promql).collect()
+    /// Asks for the parts of a query on the grid.
+    async fn answer(&self, query: &Query, grid: Window) -> Result<Reply, Error> {
+        let (start, end) = (grid.start.plus(self.ahead_s), grid.end.plus(self.ahead_s));
+        self.client.range(&self.promql_of(query), start, end, self.interval_s).await
     }
 
-    /// What is asked for: `up` by itself, which is small and says which samples
-    /// there are, and the signals by fives. Their number does not depend on
-    /// that of the nodes.
-    fn queries(&self) -> Vec<Query> {
+    /// Keeps what a query gave.
+    fn take(
+        &self,
+        query: &Query,
+        reply: Reply,
+        grid: Window,
+        owners: &Owners,
+        collected: &mut Collected,
+        keep: &mut dyn FnMut(Vec<Piece>),
+    ) {
+        collected.warnings.extend(reply.warnings);
+        let mut found: Vec<Found> = Vec::new();
+        for answer in reply.series {
+            found.extend(self.find(query, answer, &mut collected.strays));
+        }
+        self.leave_out_conflicts(&mut found, &mut collected.strays);
+        let mut pieces = Vec::new();
+        for mut one in found {
+            one.points.retain(|point| owners.is_owner(one.machine, one.target, point.t));
+            if one.name == UP {
+                for point in &mut one.points {
+                    point.v = f64::from(u8::from(self.is_fresh(point)));
+                }
+            } else if one.name == BOOT {
+                keep_changes(&mut one.points);
+            }
+            for point in &mut one.points {
+                point.t = point.t.plus(-self.ahead_s);
+            }
+            let all = one.points.len();
+            // The grid's last point is asked for, too.
+            one.points.retain(|point| grid.start <= point.t && point.t <= grid.end);
+            if one.points.len() < all {
+                collected.warnings.insert(OUTSIDE.to_owned());
+            }
+            let Some(machine) = self.machines.get(one.machine) else { continue };
+            if !one.points.is_empty() {
+                let signal =
+                    Signal { device: one.device, points: one.points, window_s: one.averaged_s };
+                pieces.push(Piece { name: one.name, machine: machine.series_key(), signal });
+            }
+        }
+        collected.pieces += pieces.len();
+        keep(pieces);
+    }
+
+    /// Asks in smaller parts for what the server could not compute as a whole, and notes
+    /// what it cannot compute at all.
+    fn failed(
+        &self,
+        query: Query,
+        error: &Error,
+        collected: &mut Collected,
+        waiting: &mut VecDeque<Query>,
+    ) {
+        let is_refused = matches!(error, Error::Status { status: 400 | 422, .. });
+        let machines = query.machines.clone().unwrap_or(0..self.machines.len());
+        if (is_refused || is_limit(error)) && query.parts.len() > 1 {
+            let alone = |part| Query { parts: vec![part], machines: query.machines.clone() };
+            waiting.extend(query.parts.into_iter().map(alone));
+        } else if is_limit(error) && machines.len() > 1 {
+            let middle = machines.start + machines.len() / 2;
+            for half in [machines.start..middle, middle..machines.end] {
+                waiting.push_back(Query { parts: query.parts.clone(), machines: Some(half) });
+            }
+        } else {
+            let names = query.parts.iter().map(|part| part.name);
+            collected.failed.extend(names.map(|name| (name, error.to_string())));
+        }
+    }
+
+    /// The signal, machine and target of an answer.
+    fn find(&self, query: &Query, answer: Answer, strays: &mut Strays) -> Option<Found> {
+        let Answer { mut labels, points } = answer;
+        if points.is_empty() {
+            return None;
+        }
+        labels.remove("__name__");
+        let signal = labels.remove(SIGNAL)?;
+        let part = query.parts.iter().find(|part| part.name == signal)?;
+        let mut device = part.device_label.and_then(|label| labels.remove(label));
+        if part.name == UP {
+            let (target, mut kernel) = split_uname(labels);
+            labels = target;
+            device = kernel.remove("nodename").filter(|name| !name.is_empty());
+        }
+        let Some((machine, target)) = self.places.find(&labels) else {
+            let instance = labels.get("instance").cloned().unwrap_or_default();
+            // Machines that were not asked for share the query's job.
+            if self.by_instance || query.machines.is_some() || self.places.knows(&instance) {
+                strays.unknown.entry(instance).or_insert_with(|| selector::shown(&labels));
+            }
+            return None;
+        };
+        if part.name == UP && self.machines.get(machine).is_none_or(Machine::has_one_host) {
+            device = None;
+        }
+        Some(Found {
+            name: part.name,
+            machine,
+            target,
+            device,
+            labels,
+            points,
+            averaged_s: part.averaged_s,
+        })
+    }
+
+    /// Series of one signal, device and target that differ in labels nobody knows are not
+    /// added up, and not chosen from: they are left out.
+    fn leave_out_conflicts(&self, found: &mut Vec<Found>, strays: &mut Strays) {
+        type Place = (&'static str, usize, usize, Option<String>);
+        let mut first: HashMap<Place, Labels> = HashMap::with_capacity(found.len());
+        let mut bad: BTreeSet<Place> = BTreeSet::new();
+        for one in found.iter() {
+            let place = (one.name, one.machine, one.target, one.device.clone());
+            if let Some(labels) = first.get(&place) {
+                let names = labels.keys().chain(one.labels.keys());
+                let differing =
+                    names.filter(|name| labels.get(*name) != one.labels.get(*name)).cloned();
+                if let Some(machine) = self.machines.get(one.machine) {
+                    strays.conflicts.entry(machine.series_key()).or_default().extend(differing);
+                }
+                bad.insert(place);
+            } else {
+                first.insert(place, one.labels.clone());
+            }
+        }
+        if !bad.is_empty() {
+            found.retain(|one| {
+                !bad.contains(&(one.name, one.machine, one.target, one.device.clone()))
+            });
+        }
+    }
+
+    /// Whether the newest sample, whose time is the point's value, is of the last scrape. A
+    /// server that was away writes no end to its series, and answers for five minutes with
+    /// what it last knew.
+    fn is_fresh(&self, point: &Point) -> bool {
+        point.t.seconds() - point.v <= FRESH_INTERVALS * self.interval_s
+    }
+
+    /// Which target of a machine that is seen twice has a fresh sample at each moment.
+    fn owners(&self, answers: &[Answer]) -> Owners {
+        let mut fresh: BTreeMap<usize, BTreeMap<Timestamp, usize>> = BTreeMap::new();
+        for answer in answers {
+            let mut labels = answer.labels.clone();
+            if labels.remove(SIGNAL).is_none_or(|signal| signal != UP) {
+                continue;
+            }
+            let (target, _) = split_uname(labels);
+            let Some((machine, at)) = self.places.find(&target) else { continue };
+            if self.machines.get(machine).is_none_or(|one| one.targets.len() < 2) {
+                continue;
+            }
+            let owners = fresh.entry(machine).or_default();
+            for point in answer.points.iter().filter(|point| self.is_fresh(point)) {
+                let owner = owners.entry(point.t).or_insert(at);
+                *owner = (*owner).min(at);
+            }
+        }
+        Owners(fresh)
+    }
+
+    /// The queries as they are sent.
+    pub fn promql(&self) -> Vec<String> {
+        self.queries().iter().map(|query| self.promql_of(query)).collect()
+    }
+
+    /// The union of a query's parts, each of which carries its name as a label.
+    fn promql_of(&self, query: &Query) -> String {
         let range = format!("{}ms", (self.window_s * 1000.0).round());
-        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0, device_label: None };
+        let some = query.machines.clone().and_then(|range| self.machines.get(range));
+        let selector = match some {
+            Some(machines) => selector::of_machines(&self.base, machines, true),
+            None => selector::of_machines(&self.base, &self.machines, self.by_instance),
+        };
+        let parts = query.parts.iter().map(|part| {
+            let promql = match part.name {
+                UP => self.presence(&selector),
+                BOOT => format!("sum without () ({BOOT_TIME}{{{selector}}})"),
+                name => catalogue::signal(name)
+                    .map_or_else(String::new, |row| row.expr.promql(&selector, &range)),
+            };
+            format!("label_replace({promql}, \"{SIGNAL}\", \"{}\", \"\", \"\")", part.name)
+        });
+        parts.collect::<Vec<_>>().join(" or ")
+    }
+
+    /// The times of the machines' newest samples, by the metric that each of them has.
+    fn presence(&self, selector: &str) -> String {
+        let metrics: BTreeSet<&str> = self
+            .machines
+            .iter()
+            .flat_map(|one| &one.targets)
+            .map(|target| target.presence)
+            .collect();
+        let all = metrics.iter().map(|metric| format!("timestamp({metric}{{{selector}}})"));
+        format!("({})", all.collect::<Vec<_>>().join(" or "))
+    }
+
+    /// What is asked for: which scrapes succeeded and when each machine was booted, which
+    /// is small, and the signals by fives. Their number does not depend on that of the
+    /// machines.
+    fn queries(&self) -> Vec<Query> {
+        let of_machine = |name| Part { name, averaged_s: 0.0, device_label: None };
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
             .filter(|row| self.only.as_ref().is_none_or(|only| only.contains(&row.name)))
             .map(|row| Part {
                 name: row.name,
-                promql: row.expr.promql(&self.selector, &range),
                 averaged_s: if row.expr.has_rate() { self.window_s } else { 0.0 },
                 device_label: row.expr.device_label(),
             })
             .collect();
-        let signals = parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec() });
-        std::iter::once(Query { parts: vec![up] }).chain(signals).collect()
-    }
-
-    /// 1 where a scrape succeeded within the last one and a half intervals, else
-    /// 0. A server that was away writes no end to its series, and answers for
-    /// five minutes with what it last knew.
-    fn up(&self) -> String {
-        let (up, late) = (format!("up{{{}}}", self.selector), 1.5 * self.interval_s);
-        format!(
-            "max by (instance) ({up}) * (time() - max by (instance) (timestamp({up})) <= bool {late})"
-        )
+        let signals =
+            parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec(), machines: None });
+        let presence = Query { parts: vec![of_machine(UP), of_machine(BOOT)], machines: None };
+        std::iter::once(presence).chain(signals).collect()
     }
 
     fn aligned(&self, t: Timestamp) -> Timestamp {
@@ -231,11 +430,37 @@ impl Source {
 /// Answers that are not to what was asked.
 const OUTSIDE: &str = "answers carry times outside the window that was asked for and are left out: is a clock wrong, or a cache in between?";
 
+/// Whether the server refused a query for its size, and would compute a smaller one. The
+/// words are those of Prometheus, VictoriaMetrics, Thanos, Mimir and Cortex.
+fn is_limit(error: &Error) -> bool {
+    const WORDS: &[&str] =
+        &["too many", "limit", "exceed", "maximum resolution", "timed out", "too large"];
+    match error {
+        Error::TooLarge { .. } => true,
+        Error::Status { status: 400 | 413 | 422 | 503, why, .. } => {
+            let why = why.to_lowercase();
+            WORDS.iter().any(|word| why.contains(word))
+        }
+        _ => false,
+    }
+}
+
+/// Keeps the first point and those at which the value changed.
+fn keep_changes(points: &mut Vec<Point>) {
+    let mut last: Option<f64> = None;
+    points.retain(|point| {
+        let is_change = last.is_none_or(|last| (point.v - last).abs() > SAME_BOOT_S);
+        if is_change {
+            last = Some(point.v);
+        }
+        is_change
+    });
+}
+
 /// One signal of a query.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Part {
     name: &'static str,
-    promql: String,
     /// Seconds over which its points are averaged.
     averaged_s: f64,
     /// The label that names the device; `None` for a signal of the whole node.
@@ -246,27 +471,19 @@ struct Part {
 #[derive(Debug, Clone)]
 struct Query {
     parts: Vec<Part>,
+    /// The machines that it is limited to; `None` for all.
+    machines: Option<Range<usize>>,
 }
 
-impl Query {
-    /// The union of its parts, each of which carries its name as a label.
-    fn promql(&self) -> String {
-        let parts = self.parts.iter().map(|Part { name, promql, .. }| {
-            format!("label_replace({promql}, \"{SIGNAL}\", \"{name}\", \"\", \"\")")
-        });
-        parts.collect::<Vec<_>>().join(" or ")
-    }
-
-    fn piece(&self, answer: Answer) -> Option<Piece> {
-        let Answer { mut labels, points } = answer;
-        if points.is_empty() {
-            return None;
-        }
-        let signal = labels.remove(SIGNAL)?;
-        let part = self.parts.iter().find(|part| part.name == signal)?;
-        let instance = labels.remove("instance")?;
-        let device = part.device_label.and_then(|label| labels.remove(label));
-        let signal = Signal { device, points, window_s: part.averaged_s };
-        Some(Piece { name: part.name, instance, signal })
-    }
+/// An answer that was assigned to a machine.
+#[derive(Debug)]
+struct Found {
+    name: &'static str,
+    machine: usize,
+    target: usize,
+    device: Option<String>,
+    /// The labels of its target.
+    labels: Labels,
+    points: Vec<Point>,
+    averaged_s: f64,
 }

@@ -1,0 +1,143 @@
+//! What makes a verdict doubtful whatever it says: samples that do not cover the window,
+//! another boot or machine within it, data whose meaning is not known. It is said in the
+//! statement, and the verdict is `possible` at most.
+
+use super::{Case, sorted};
+use crate::{
+    analyze::{
+        assess::Assessment,
+        coverage::{self, Coverage},
+        outcome::{Grade, Kind, Verdict},
+    },
+    model::{
+        run::{PhaseRecord, SourceKind},
+        series::{Break, Change},
+        time::Window,
+    },
+};
+
+/// Caveats that a statement names; the others are in the notes.
+const MOST_NAMED: usize = 2;
+
+impl Case<'_> {
+    /// The verdict on the phase, and whether something makes it doubtful.
+    pub(super) fn qualified(&self, assessments: &[Assessment]) -> (Verdict, bool) {
+        let (mut verdict, mut is_qualified) = self.of_what_was_seen(assessments);
+        let caveats = self.caveats();
+        if !caveats.is_empty() && verdict.kind != Kind::Unknown {
+            let named: Vec<&str> = caveats.iter().take(MOST_NAMED).map(String::as_str).collect();
+            verdict.statement = format!(
+                "{} This is doubtful: {}.",
+                verdict.statement,
+                named.join("; ").trim_end_matches('.')
+            );
+            is_qualified = true;
+        }
+        if is_qualified {
+            verdict.grade = verdict.grade.min(Grade::Possible);
+        }
+        (verdict, is_qualified)
+    }
+
+    /// The verdict on the part of the window that has samples, part by part where another
+    /// boot or machine begins.
+    fn of_what_was_seen(&self, assessments: &[Assessment]) -> (Verdict, bool) {
+        let node = &self.node.record;
+        let signals = &self.node.signals;
+        let parts = coverage::parts(signals, self.window);
+        if parts.len() > 1 {
+            return (self.part_by_part(&parts), true);
+        }
+        let coverage = Coverage::of(signals, self.window);
+        // The own sampler's lost samples are its own, and the notes have them.
+        if node.source == SourceKind::Embedded
+            || coverage.missing >= 1.0
+            || coverage.is_whole(self.window)
+        {
+            return (self.verdict(assessments), false);
+        }
+        let mut verdict = if coverage.present == self.window {
+            self.verdict(assessments)
+        } else {
+            self.part(coverage.present)
+        };
+        verdict.statement =
+            format!("{}{}", coverage.preamble(&node.name, self.window), verdict.statement);
+        (verdict, true)
+    }
+
+    /// The verdict on a part of the window.
+    fn part(&self, part: Window) -> Verdict {
+        let record = PhaseRecord {
+            start: part.start,
+            steady: Some(part.start),
+            end: Some(part.end),
+            ..self.phase.clone()
+        };
+        let case = Case {
+            phase: &record,
+            whole: part,
+            window: part,
+            data: crate::analyze::data(self.run, self.node, &record),
+            loads: self.loads.clone(),
+            ..*self
+        };
+        let mut assessments = case.assess(part, part);
+        sorted(&mut assessments);
+        case.verdict(&assessments)
+    }
+
+    /// The strongest of the parts' verdicts, with a statement that has all of them.
+    fn part_by_part(&self, parts: &[(Window, Option<&Break>)]) -> Verdict {
+        let name = &self.node.record.name;
+        let mut text = String::new();
+        let mut strongest: Option<Verdict> = None;
+        let mut is_rebooted = false;
+        for (part, begun_by) in parts {
+            if let Some(one) = begun_by {
+                is_rebooted |= matches!(one.change, Change::Reboot(_));
+                text += &format!(" {}", coverage::describe(name, one));
+            }
+            text += if begun_by.is_none() { " Before that: " } else { " After that: " };
+            if !coverage::can_be_judged(&self.node.signals, *part) {
+                text += "too few samples for a verdict.";
+                continue;
+            }
+            let verdict = self.part(*part);
+            text += &verdict.statement;
+            let rank = |one: &Verdict| (one.kind.strength(), one.grade);
+            if strongest.as_ref().is_none_or(|known| rank(&verdict) > rank(known)) {
+                strongest = Some(verdict);
+            }
+        }
+        let mut verdict = strongest.unwrap_or_else(|| Self::unknown(String::new(), Vec::new()));
+        verdict.statement = format!("On {name}, the window is judged in parts.{text}");
+        let is_clean = matches!(verdict.kind, Kind::None | Kind::Near);
+        if is_rebooted && is_clean && self.is_loaded() {
+            let statement = format!(
+                "{} What stopped it is not in the samples: see its console and kernel log.",
+                verdict.statement
+            );
+            return Self::unknown(statement, verdict.unobserved);
+        }
+        verdict
+    }
+
+    /// Reasons to doubt the data of this node.
+    fn caveats(&self) -> Vec<String> {
+        let node = &self.node.record;
+        let of_run = self.run.manifest.caveats.iter();
+        let mut all: Vec<String> = of_run
+            .filter(|caveat| caveat.node.as_ref().is_none_or(|name| *name == node.name))
+            .map(|caveat| caveat.text.clone())
+            .collect();
+        let has = |signal: &str| !self.node.signals.all(signal).is_empty();
+        if has("cpu_busy") && !has("cpu_core_max") {
+            all.push(
+                "CPU time is not split by core (the label `cpu` was aggregated away), so a single busy core would not be seen"
+                    .to_owned(),
+            );
+        }
+        all
+    }
+}
