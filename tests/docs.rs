@@ -33,6 +33,7 @@ fn keys() -> String {
 
 /// Asserts that a page of the manual ends with the generated text. With `UPDATE_DOCS=1`
 /// the page is rewritten from the generated text's first line on.
+#[expect(clippy::expect_used, reason = "a page that cannot be read fails the test")]
 fn assert_page_ends_with(page: &str, generated: &str) {
     let path = format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let manual = fs::read_to_string(&path).expect("the page is readable");

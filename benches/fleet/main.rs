@@ -3,7 +3,9 @@
 //! them.
 //!
 //! `cargo bench --bench fleet` makes 10, 100 and 1,000 nodes of an hour at 15 s
-//! with promtool (about two minutes in all) and prints one row each.
+//! with promtool (about two minutes in all) and prints one row each; one more row is of
+//! 1,000 nodes whose signals the server has recorded by the rules of `stack init`.
+//! `OLD=/path/to/stressor` measures another version's `analyze` in the same minutes.
 
 #![expect(
     clippy::expect_used,
@@ -45,14 +47,15 @@ fn main() {
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
-    println!("| nodes | curl s | analyze s | ratio | analyze MiB | CPU s |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!("| nodes | curl s | analyze s | ratio | analyze MiB | CPU s | old analyze s |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     for nodes in [10, 100, 1000] {
-        row(nodes);
+        row(nodes, false);
     }
+    row(1000, true);
 }
 
-fn row(nodes: usize) {
+fn row(nodes: usize, recorded: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");
     backfill(folder.path(), &data, nodes);
@@ -62,7 +65,41 @@ fn row(nodes: usize) {
         .port();
     let config = folder.path().join("prometheus.yml");
     fs::write(&config, "global: {}\n").expect("the folder can be written");
-    let _server = Server(
+    let url = format!("http://127.0.0.1:{port}");
+    let mut server = serve(&config, &data, port);
+    if recorded {
+        record(folder.path(), &data, &url);
+        drop(server);
+        server = serve(&config, &data, port);
+    }
+    let _server = server;
+    let queries = queries(&url, nodes);
+    let mut ratios = Vec::new();
+    let (mut theirs, mut ours, mut peak, mut cpu) = (0.0, 0.0, 0, 0.0);
+    let other = std::env::var_os("OLD");
+    let mut old = String::from("–");
+    for _ in 0..3 {
+        theirs = curl(folder.path(), &url, &queries);
+        if let Some(other) = &other {
+            old = format!("{:.2}", analyze(folder.path(), &url, Path::new(other)).0);
+        }
+        (ours, peak, cpu) = analyze(folder.path(), &url, Path::new(env!("CARGO_BIN_EXE_stressor")));
+        ratios.push(ours / theirs);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let what = if recorded { ", recorded" } else { "" };
+    println!(
+        "| {nodes}{what} | {theirs:.2} | {ours:.2} | {:.2} ({:.2}–{:.2}) | {} | {cpu:.2} | {old} |",
+        ratios[1],
+        ratios[0],
+        ratios[2],
+        peak >> 20
+    );
+}
+
+/// A Prometheus with these blocks.
+fn serve(config: &Path, data: &Path, port: u16) -> Server {
+    let server = Server(
         Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.display()))
@@ -73,27 +110,35 @@ fn row(nodes: usize) {
             .spawn()
             .expect("prometheus is installed"),
     );
-    let url = format!("http://127.0.0.1:{port}");
     while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::sleep(Duration::from_millis(100));
     }
     std::thread::sleep(Duration::from_secs(2));
-    let queries = queries(&url, nodes);
-    let mut ratios = Vec::new();
-    let (mut theirs, mut ours, mut peak, mut cpu) = (0.0, 0.0, 0, 0.0);
-    for _ in 0..3 {
-        theirs = curl(folder.path(), &url, &queries);
-        (ours, peak, cpu) = analyze(folder.path(), &url);
-        ratios.push(ours / theirs);
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "| {nodes} | {theirs:.2} | {ours:.2} | {:.2} ({:.2}–{:.2}) | {} | {cpu:.2} |",
-        ratios[1],
-        ratios[0],
-        ratios[2],
-        peak >> 20
-    );
+    server
+}
+
+/// Adds what the rules of `stack init` would have recorded in that hour.
+fn record(folder: &Path, data: &Path, url: &str) {
+    let stack = folder.join("stack");
+    let made = Command::new(env!("CARGO_BIN_EXE_stressor"))
+        .args(["stack", "init", "--node", "main=10.0.0.1", "--set"])
+        .arg(format!("scrape_interval={STEP}s"))
+        .arg("--output")
+        .arg(&stack)
+        .stdout(Stdio::null())
+        .status()
+        .expect("the program starts");
+    assert!(made.success(), "the rules are written");
+    let status = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "rules", "--url", url])
+        .args(["--start", &(END - SECONDS).to_string(), "--end", &END.to_string()])
+        .arg(format!("--output-dir={}", data.display()))
+        .arg(stack.join("prometheus/rules/stressor.yml"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("promtool is installed");
+    assert!(status.success(), "promtool evaluates the rules");
 }
 
 /// The queries that `analyze` sends for so many nodes.
@@ -133,9 +178,9 @@ fn curl(folder: &Path, url: &str, queries: &[String]) -> f64 {
 
 /// Seconds that `analyze` takes with its reports, the most memory it held in
 /// bytes, and its CPU seconds.
-fn analyze(folder: &Path, url: &str) -> (f64, u64, f64) {
+fn analyze(folder: &Path, url: &str, program: &Path) -> (f64, u64, f64) {
     let begin = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_stressor"))
+    let mut child = Command::new(program)
         .args(["analyze", "--prometheus", url, "--format", "json"])
         .args(["--start", &(END - SECONDS).to_string(), "--end", &END.to_string()])
         .arg("--reports-dir")
@@ -201,6 +246,7 @@ fn backfill(folder: &Path, data: &Path, nodes: usize) {
         all.map(|(cpu, mode, share)| (format!("cpu=\"{cpu}\",mode=\"{mode}\","), 1000.0, share))
             .collect()
     });
+    family("node_boot_time_seconds", "gauge", &whole(1.78e9, 0.0));
     family("node_uname_info", "gauge", &|node| {
         vec![(format!("nodename=\"n{node:04}\",release=\"6.8.0\","), 1.0, 0.0)]
     });

@@ -194,6 +194,7 @@ impl Case<'_> {
                 root,
                 since,
                 cause,
+                has_load: self.run.manifest.phases.iter().any(|phase| !phase.loads.is_empty()),
                 others: &others,
                 busiest: self.busiest(root),
             }),

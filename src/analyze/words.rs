@@ -18,6 +18,8 @@ pub(super) struct Facts<'a> {
     pub(super) root: &'a Assessment,
     pub(super) since: Option<Timestamp>,
     pub(super) cause: Cause,
+    /// Whether the run puts a load on any node.
+    pub(super) has_load: bool,
     pub(super) others: &'a [(&'a Assessment, Meeting)],
     /// Processes and the cores that each used.
     pub(super) busiest: Vec<(String, f64)>,
@@ -58,6 +60,8 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
     let mut text =
         format!("On {}, {since}{} {was}: {}.", facts.node, root.title(), because.join("; "));
     match facts.cause {
+        // Where nobody put a load on, there is none to compare with.
+        _ if !facts.has_load => (),
         Cause::Foreign => text.push_str(" It was not this scenario's load."),
         Cause::Mixed => text.push_str(" Only a part of it was this scenario's load."),
         Cause::Scenario | Cause::Unknown => (),

@@ -15,7 +15,7 @@ use crate::{
         client::{self, Client},
         discovery::{self, Scope},
         machines::{Machine, host_of},
-        selector, server,
+        recorded, selector, server,
         source::{Source, USUAL_INTERVAL_S},
     },
 };
@@ -234,6 +234,18 @@ pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Erro
         let mut source =
             Source::new(client, &base, chosen.clone(), !names.is_empty(), interval.seconds());
         source.hidden_s = freshness.hidden_s;
+        if chosen.len() > MANY_NODES {
+            let interval_s = source.interval_s;
+            let client = source.client();
+            let signals = recorded::usable(client, &base, &chosen, window, interval_s).await?;
+            if !signals.is_empty() {
+                notes.push(format!(
+                    "{} signals were read from the recording rules of `stack init` (stressor:…)",
+                    signals.len()
+                ));
+                source = source.recorded(signals);
+            }
+        }
         notes.extend(assumed_interval(interval, &source));
         notes.extend(freshness.note);
         notes.extend(chosen.iter().filter_map(replicas));
@@ -245,6 +257,10 @@ pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Erro
         Ok(Nodes { records, source: Some(source), telemetry, notes, caveats })
     })
 }
+
+/// Of more nodes than this, what the server has computed already is read where it can be,
+/// and what is only for display is not read at first.
+pub(super) const MANY_NODES: usize = 50;
 
 /// A time range that ends longer ago than this has no samples that are still hidden.
 const LONGEST_TAIL_S: f64 = 300.0;

@@ -1,11 +1,11 @@
 //! A run that loads nothing: a past window, as a Prometheus kept it.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{
     conduct::Error,
     doubts,
-    nodes::{self, Nodes},
+    nodes::{self, MANY_NODES, Nodes},
 };
 use crate::{
     host::clock::Clock,
@@ -17,9 +17,6 @@ use crate::{
     store::{self, folder::RunFolder, journal::Journal, names},
     telemetry::prometheus::source::{BOOT, Piece, Source, UP},
 };
-
-/// Of more nodes than this, what is only for display is not read.
-const MANY_NODES: usize = 50;
 
 /// What the caller decides.
 #[derive(Debug, Clone)]
@@ -79,7 +76,8 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     notes.splice(0..0, early_notes);
     let mut source =
         source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
-    let rest = (records.len() > MANY_NODES).then(|| source.clone().except(&options.decisive));
+    let rest = (records.len() > MANY_NODES)
+        .then(|| source.clone().except(&options.decisive).recorded(BTreeSet::new()));
     if rest.is_some() {
         source = source.only(options.decisive.clone());
     }

@@ -8,12 +8,18 @@ mod proofs;
 use std::fmt::Write as _;
 
 use super::artefacts::{Artefact, WRITTEN, promql_duration, quoted};
-use crate::{model::catalogue, scenario::setup::Setup};
+use crate::{
+    analyze::resources,
+    model::catalogue::{self, SignalRow},
+    scenario::setup::Setup,
+    telemetry::prometheus::recorded::rule_name,
+};
 
 pub(super) use alerts::ALERTS;
 
-/// Signals that are recorded: what alerts and dashboards show of all nodes.
-pub(super) static RECORDED: &[&str] = &[
+/// Signals that alerts and dashboards show of all nodes. Those that a verdict rests on are
+/// recorded as well, so that an analysis of many nodes need not compute them.
+static SHOWN: &[&str] = &[
     "cpu_busy",
     "cpu_core_max",
     "cpu_steal",
@@ -48,9 +54,17 @@ pub(super) static RECORDED: &[&str] = &[
 /// The selector of the nodes' series.
 const OF_NODES: &str = "job=\"node\"";
 
+/// The rows of the signals that are recorded.
+pub(super) fn recorded_signals() -> impl Iterator<Item = &'static SignalRow> {
+    let decisive = resources::decisive();
+    catalogue::SIGNALS.iter().filter(move |row| {
+        row.in_prometheus && (SHOWN.contains(&row.name) || decisive.contains(&row.name))
+    })
+}
+
 /// `stressor:cpu_busy`.
 pub(super) fn recorded(signal: &str) -> String {
-    format!("stressor:{signal}")
+    rule_name(signal)
 }
 
 pub(super) fn artefacts(setup: &Setup) -> Vec<Artefact> {
@@ -66,7 +80,7 @@ fn rules(setup: &Setup) -> String {
     let mut text = format!(
         "# {WRITTEN}\n# Names and expressions are those of `stressor signals`.\ngroups:\n  - name: stressor-signals\n    interval: {interval}\n    rules:\n"
     );
-    for signal in RECORDED.iter().filter_map(|name| catalogue::signal(name)) {
+    for signal in recorded_signals() {
         let expr = signal.expr.promql(OF_NODES, &window);
         let _ = write!(
             text,

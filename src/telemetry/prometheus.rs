@@ -7,6 +7,7 @@ pub mod decode;
 pub mod discovery;
 pub mod machines;
 pub mod places;
+pub mod recorded;
 pub mod secrets;
 pub mod selector;
 pub mod server;

@@ -232,7 +232,7 @@ fn set_names(machines: &mut [Machine]) {
     let forms: [&dyn Fn(&Machine) -> String; 3] = [&plain, &with_instance, &full];
     let mut open: Vec<usize> = (0..machines.len()).collect();
     for form in forms {
-        let names: Vec<String> = machines.iter().map(|machine| form(machine)).collect();
+        let names: Vec<String> = machines.iter().map(form).collect();
         let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
         for at in &open {
             *uses.entry(names.get(*at).map_or("", String::as_str)).or_default() += 1;

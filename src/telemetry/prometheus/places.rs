@@ -27,13 +27,16 @@ impl Strays {
     }
 }
 
+/// Which machine, and which of its targets.
+type Place = (usize, usize);
+
 /// Machines and their targets by labels.
 #[derive(Debug)]
 pub(super) struct Places {
-    /// By all labels of a target: which machine, and which of its targets.
-    exact: HashMap<Labels, (usize, usize)>,
+    /// By all labels of a target.
+    exact: HashMap<Labels, Place>,
     /// By `instance`: all its targets.
-    by_instance: HashMap<String, Vec<(Labels, (usize, usize))>>,
+    by_instance: HashMap<String, Vec<(Labels, Place)>>,
 }
 
 impl Places {
@@ -52,7 +55,7 @@ impl Places {
     /// The machine and target that series with these labels describe. Labels that the
     /// target does not have, or lacks here, are accepted as long as none contradicts and
     /// only one target fits.
-    pub(super) fn find(&self, labels: &Labels) -> Option<(usize, usize)> {
+    pub(super) fn find(&self, labels: &Labels) -> Option<Place> {
         if let Some(place) = self.exact.get(labels) {
             return Some(*place);
         }

@@ -12,7 +12,7 @@ use super::{
     discovery::{BOOT_TIME, split_uname},
     machines::{Labels, Machine},
     places::{Owners, Places, Strays},
-    selector,
+    recorded, selector,
 };
 use crate::model::{
     catalogue::{self, SIGNALS},
@@ -24,7 +24,7 @@ use crate::model::{
 /// own default is 1 min, most set-ups use 15 s.
 pub const USUAL_INTERVAL_S: f64 = 15.0;
 /// A rate window of four scrapes survives one that is lost.
-const WINDOW_SCRAPES: f64 = 4.0;
+pub(super) const WINDOW_SCRAPES: f64 = 4.0;
 /// A sample that is older than this multiple of the interval is not of the newest scrape.
 const FRESH_INTERVALS: f64 = 1.5;
 /// Queries under way at once.
@@ -83,6 +83,8 @@ pub struct Source {
     pub hidden_s: f64,
     /// Catalogue names that are asked for; `None` for all.
     only: Option<Vec<&'static str>>,
+    /// Signals that are read from recording rules.
+    recorded: Arc<BTreeSet<&'static str>>,
 }
 
 impl Source {
@@ -108,7 +110,15 @@ impl Source {
             ahead_s: 0.0,
             hidden_s: 0.0,
             only: None,
+            recorded: Arc::default(),
         }
+    }
+
+    /// The same, where these signals are read from recording rules.
+    #[must_use]
+    pub fn recorded(mut self, signals: BTreeSet<&'static str>) -> Self {
+        self.recorded = Arc::new(signals);
+        self
     }
 
     /// The same, for the machines with these series keys.
@@ -134,6 +144,11 @@ impl Source {
     pub fn only(mut self, signals: Vec<&'static str>) -> Self {
         self.only = Some(signals);
         self
+    }
+
+    /// The server that is read.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Where the data come from, without secrets.
@@ -381,6 +396,9 @@ impl Source {
             let promql = match part.name {
                 UP => self.presence(&selector),
                 BOOT => format!("sum without () ({BOOT_TIME}{{{selector}}})"),
+                name if self.recorded.contains(name) => {
+                    format!("sum without () ({}{{{selector}}})", recorded::rule_name(name))
+                }
                 name => catalogue::signal(name)
                     .map_or_else(String::new, |row| row.expr.promql(&selector, &range)),
             };
