@@ -5,6 +5,7 @@
 //! `cargo bench --bench fleet` makes 10, 100 and 1,000 nodes of an hour at 15 s
 //! with promtool (about two minutes in all) and prints one row each; one more row is of
 //! 1,000 nodes whose signals the server has recorded by the rules of `stack init`.
+//! `cargo bench --bench fleet -- 1000` makes only the rows of so many nodes.
 //! `OLD=/path/to/stressor` measures another version's `analyze` in the same minutes.
 
 #![expect(
@@ -49,10 +50,15 @@ fn main() {
     }
     println!("| nodes | curl s | analyze s | ratio | analyze MiB | CPU s | old analyze s |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let chosen: Vec<usize> = std::env::args().filter_map(|one| one.parse().ok()).collect();
     for nodes in [10, 100, 1000] {
-        row(nodes, false);
+        if chosen.is_empty() || chosen.contains(&nodes) {
+            row(nodes, false);
+        }
     }
-    row(1000, true);
+    if chosen.is_empty() || chosen.contains(&1000) {
+        row(1000, true);
+    }
 }
 
 fn row(nodes: usize, recorded: bool) {

@@ -9,7 +9,7 @@ use std::{
 use super::{
     client::{Client, Error},
     decode::{Answer, Reply},
-    discovery::{BOOT_TIME, split_uname},
+    discovery::{BOOT_TIME, UNAME, split_uname},
     machines::{Labels, Machine},
     places::{Owners, Places, Strays},
     recorded, selector,
@@ -409,12 +409,11 @@ impl Source {
 
     /// The times of the machines' newest samples, by the metric that each of them has.
     fn presence(&self, selector: &str) -> String {
-        let metrics: BTreeSet<&str> = self
-            .machines
-            .iter()
-            .flat_map(|one| &one.targets)
-            .map(|target| target.presence)
-            .collect();
+        let of_targets = self.machines.iter().flat_map(|one| &one.targets);
+        let mut metrics: BTreeSet<&str> = of_targets.map(|target| target.presence).collect();
+        if metrics.is_empty() {
+            metrics.insert(UNAME);
+        }
         let all = metrics.iter().map(|metric| format!("timestamp({metric}{{{selector}}})"));
         format!("({})", all.collect::<Vec<_>>().join(" or "))
     }
