@@ -204,13 +204,12 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         subject.prometheus = telemetry.prometheus.clone().map(|url| (url, telemetry));
     }
     if let Some(url) = &args.probing.prometheus {
-        let telemetry = match subject.prometheus.take() {
-            Some((_, telemetry)) => telemetry,
-            None => {
-                let mut telemetry = Telemetry::default();
-                args.access.apply(&mut telemetry)?;
-                telemetry
-            }
+        let telemetry = if let Some((_, telemetry)) = subject.prometheus.take() {
+            telemetry
+        } else {
+            let mut telemetry = Telemetry::default();
+            args.access.apply(&mut telemetry)?;
+            telemetry
         };
         subject.prometheus = Some((url.clone(), telemetry));
     }

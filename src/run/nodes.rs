@@ -158,11 +158,12 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
         chosen.iter().map(|(_, candidate, _)| candidate.instance.clone()).collect();
     let told = server::scrape_interval(&client, &instances, None).await?;
     let ahead = server::clock_ahead(&client, now).await?.unwrap_or(0.0);
+    let way = client.notes();
     let mut source = Source::new(client, &instances, job, told);
     source.ahead_s = ahead;
     source.hides_s = backend.hides_s;
     let mut notes: Vec<String> = assumed_interval(told, &source).into_iter().collect();
-    notes.extend(backend.note);
+    notes.extend(way.into_iter().chain(backend.note));
     notes.extend(wrong_clock(ahead));
     notes.extend(too_short(plan, source.interval_s, source.window_s));
     let records = chosen
@@ -214,12 +215,14 @@ pub fn past(plan: &Plan, names: &[String], end: Timestamp) -> Result<Nodes, Erro
         };
         let instances: Vec<String> = chosen.iter().map(|one| one.instance.clone()).collect();
         let told = server::scrape_interval(&client, &instances, Some(end)).await?;
+        let way = client.notes();
         let mut source = Source::new(client, &instances, job, told);
         source.hides_s = backend.hides_s;
         if names.is_empty() {
             source = source.of_jobs(&chosen.iter().map(|one| one.job.as_str()).collect());
         }
-        let notes = assumed_interval(told, &source).into_iter().chain(backend.note).collect();
+        let notes =
+            assumed_interval(told, &source).into_iter().chain(way).chain(backend.note).collect();
         let records = chosen.into_iter().map(|one| seen_from_afar(one, &source)).collect();
         let telemetry = vec![format!("Prometheus at {}", source.base())];
         Ok(Nodes { records, source: Some(source), telemetry, notes })

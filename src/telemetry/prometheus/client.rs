@@ -300,14 +300,14 @@ impl Client {
     /// the way is kept: where redirects lead, and that only GET is let through.
     async fn answered(&self, ask: &Ask<'_>) -> Result<(Response, String), Failed> {
         let mut access = self.access();
-        let first = self.url(&access, ask);
+        let first = url_of(&access, ask);
         let mut hops = 0;
         // What POST was answered, once it was refused.
         let mut refusal: Option<Problem> = None;
         loop {
             let method =
                 if ask.is_query && refusal.is_none() { access.method } else { Method::Get };
-            let url = self.url(&access, ask);
+            let url = url_of(&access, ask);
             let (request, length) = self.request(&access, &url, ask, method)?;
             let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
             if let Some(location) = redirect(response.status().as_u16(), response.headers()) {
@@ -316,7 +316,7 @@ impl Client {
                 if hops > MOST_HOPS {
                     return Err(Error::Redirect {
                         from: first,
-                        to: without_query(&self.url(&access, ask)),
+                        to: without_query(&url_of(&access, ask)),
                         todo: format!(
                             "and on from there, {hops} times; set `prometheus` to the address at which the API answers"
                         ),
@@ -345,10 +345,6 @@ impl Client {
             let wait = problem.wait;
             return Err(Failed { error: problem.into_error(url, length, refusal.as_ref()), wait });
         }
-    }
-
-    fn url(&self, access: &Access, ask: &Ask<'_>) -> String {
-        format!("{}/{}", access.base, ask.path)
     }
 
     /// A request, and the length of its address.
@@ -421,6 +417,10 @@ impl Client {
         // Every change is one assignment: nothing is ever half done.
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn url_of(access: &Access, ask: &Ask<'_>) -> String {
+    format!("{}/{}", access.base, ask.path)
 }
 
 /// Where an answer redirects to.

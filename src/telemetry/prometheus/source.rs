@@ -169,7 +169,9 @@ impl Source {
                 }
                 // The server knows the query and cannot compute all of it: what
                 // it can is asked for alone.
-                Err(Error::Status { status: 400 | 422, .. }) if query.parts.len() > 1 => {
+                Err(Error::Status { status: 400 | 422, .. } | Error::Limit { .. })
+                    if query.parts.len() > 1 =>
+                {
                     waiting.extend(query.parts.into_iter().map(|part| Query { parts: vec![part] }));
                 }
                 Err(error) => {
