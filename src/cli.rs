@@ -3,9 +3,11 @@
 
 pub mod args;
 
+mod access;
 mod analyze;
 mod exit;
 mod fleet;
+mod link;
 mod list;
 mod live;
 mod nodes;

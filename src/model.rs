@@ -4,8 +4,10 @@
 pub mod catalogue;
 pub mod expr;
 pub mod latency;
+pub mod matcher;
 pub mod run;
 pub mod series;
 pub mod stats;
 pub mod time;
+pub mod time_expression;
 pub mod units;

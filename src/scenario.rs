@@ -7,6 +7,7 @@ pub mod keys;
 pub mod plan;
 pub mod schema;
 pub mod setup;
+pub mod telemetry;
 
 mod build;
 mod check;

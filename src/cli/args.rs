@@ -120,6 +120,8 @@ pub struct RunArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
+    pub access: Access,
+    #[command(flatten)]
     pub nodes: NodesFrom,
     /// Attach a label to the run
     #[arg(long = "tag", value_name = "KEY=VALUE")]
@@ -167,6 +169,22 @@ pub struct RunArgs {
     pub verbose: bool,
 }
 
+/// What each query to the Prometheus carries, beside what the scenario says.
+#[derive(Debug, Default, Args)]
+pub struct Access {
+    /// Only series with this label, such as 'cluster="eu"' (=, !=, =~, !~); more
+    /// than once for several labels
+    #[arg(long = "match", value_name = "MATCHER")]
+    pub matchers: Vec<String>,
+    /// A header of each request to Prometheus, such as 'X-Scope-OrgID: team-a'; a
+    /// secret belongs into telemetry.token_file
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// A parameter of each query, such as partial_response=false
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
+}
+
 /// Nodes beside those of the scenario.
 #[derive(Debug, Args)]
 pub struct NodesFrom {
@@ -188,15 +206,25 @@ pub struct AnalyzeArgs {
     /// The Prometheus, or what speaks its API
     #[arg(long, value_name = "URL", env = "STRESSOR_PROMETHEUS")]
     pub prometheus: String,
-    /// Length of the window that ends now, or at --end
+    /// Length of the window that ends now, or at --end, such as 90s, 1h30m, 1d or 2w
     #[arg(long, value_name = "DURATION", default_value = "15m", conflicts_with = "start")]
     pub last: String,
-    /// Start of the window: RFC 3339, or seconds since 1970
-    #[arg(long, value_name = "TIME")]
+    /// Start of the window: RFC 3339, "2026-11-29 09:02:00" (UTC, or see --time-zone),
+    /// a date (its first moment), seconds or milliseconds since 1970, now-1h,
+    /// now-1d/d, or the address of a Grafana page
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub start: Option<String>,
-    /// End of the window [default: now]
-    #[arg(long, value_name = "TIME")]
+    /// End of the window, in the same forms [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub end: Option<String>,
+    /// Offset from UTC of times that have none of their own, and of the days of
+    /// now/d, such as +01:00 [default: UTC, whatever TZ says]
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    pub time_zone: Option<String>,
+    /// Take window, nodes and job from the address of a Grafana dashboard or of
+    /// Explore; --node and --job take precedence
+    #[arg(long, value_name = "URL", conflicts_with_all = ["start", "end", "last"])]
+    pub grafana_url: Option<String>,
     /// Nodes by name, instance or host, a regular expression over the whole of it
     /// [default: every node_exporter target]
     #[arg(long = "node", value_name = "REGEX")]
@@ -207,6 +235,8 @@ pub struct AnalyzeArgs {
     /// A key of a scenario's telemetry, such as telemetry.token_file=/etc/token
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub access: Access,
     /// Name of the kept run [default: run-N with the next number]
     #[arg(long)]
     pub name: Option<String>,
@@ -416,6 +446,8 @@ pub struct CheckArgs {
     /// Replace a value of the scenario
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub access: Access,
     #[command(flatten)]
     pub nodes: NodesFrom,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 
 use super::{
-    args::FleetCommand,
+    args::{Access, FleetCommand},
     exit::{Exit, Failure},
     nodes, output,
 };
@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
     let FleetCommand::Clean { scenario: path, set, nodes } = command;
-    let (_, plan) = nodes::read(path, set, nodes)?;
+    let (_, plan) = nodes::read(path, set, &Access::default(), nodes)?;
     let mut errors = Vec::new();
     for node in &plan.nodes {
         let Some(way) = &node.way else { continue };

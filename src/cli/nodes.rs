@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::{
-    args::NodesFrom,
+    args::{Access, NodesFrom},
     exit::{Exit, Failure},
 };
 use crate::{
@@ -14,20 +14,23 @@ use crate::{
     scenario::{self, plan::Plan},
 };
 
-/// Read a scenario, with the nodes of the inventory asked for: its text as it is
-/// then kept, and the plan.
+/// Read a scenario, with what the command line adds to its telemetry, and with the
+/// nodes of the inventory asked for: its text as it is then kept, and the plan.
 pub(super) fn read(
     path: &Path,
     overrides: &[String],
+    access: &Access,
     from: &NodesFrom,
 ) -> Result<(String, Plan), Failure> {
     let mut text = super::scenario::text(path)?;
     let name = path.display().to_string();
-    let plan = scenario::parse(&name, &text, overrides)?;
+    let mut plan = scenario::parse(&name, &text, overrides)?;
+    access.apply(&mut plan.telemetry)?;
     let Some(source) = &from.nodes_from else { return Ok((text, plan)) };
     let members = members(source, from, &plan)?;
     text.push_str(&inventory::as_toml(&members, source));
-    let plan = scenario::parse(&name, &text, overrides)?;
+    let telemetry = plan.telemetry;
+    let plan = Plan { telemetry, ..scenario::parse(&name, &text, overrides)? };
     Ok((text, plan))
 }
 

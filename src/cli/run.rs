@@ -18,7 +18,7 @@ use crate::{
     load::preflight,
     model::run::State,
     run::{Options, annotations::Grafana, conduct, push::Receiving},
-    scenario::{explain, plan::Plan},
+    scenario::{explain, plan::Plan, telemetry::without_header_values},
 };
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -29,11 +29,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.confirm {
         overrides.push("confirm=true".to_owned());
     }
-    let (text, plan) = nodes::read(&args.scenario, &overrides, &args.nodes)?;
+    let (text, plan) = nodes::read(&args.scenario, &overrides, &args.access, &args.nodes)?;
     let roots = Roots { proc: args.procfs.clone(), sys: args.sysfs.clone() };
     if args.dry_run {
         return dry_run(args, &plan, &roots);
     }
+    let overrides = args.access.kept(&overrides, &plan.telemetry);
+    // Nobody who reads the text from here on, be it another node, needs the headers.
+    let (text, _) = without_header_values(&text, &[]);
     let options = Options {
         reports: args.reports.reports.clone(),
         name: args.name.clone(),

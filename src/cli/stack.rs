@@ -192,7 +192,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         set.extend(
             args.probing.prometheus.iter().map(|url| format!("telemetry.prometheus=\"{url}\"")),
         );
-        let (_, plan) = nodes::read(path, &set, &args.nodes)?;
+        let (_, plan) = nodes::read(path, &set, &args.access, &args.nodes)?;
         subject.nodes = plan
             .nodes
             .iter()
@@ -204,8 +204,14 @@ pub(super) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
         subject.prometheus = telemetry.prometheus.clone().map(|url| (url, telemetry));
     }
     if let Some(url) = &args.probing.prometheus {
-        let telemetry = subject.prometheus.take().map(|(_, telemetry)| telemetry);
-        subject.prometheus = Some((url.clone(), telemetry.unwrap_or_default()));
+        let telemetry = if let Some((_, telemetry)) = subject.prometheus.take() {
+            telemetry
+        } else {
+            let mut telemetry = Telemetry::default();
+            args.access.apply(&mut telemetry)?;
+            telemetry
+        };
+        subject.prometheus = Some((url.clone(), telemetry));
     }
     look(&subject, vec![this_machine()], args.probing.format)
 }

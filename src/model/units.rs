@@ -30,11 +30,11 @@ pub enum Error {
 }
 
 /// The units a duration may have.
-pub const DURATION_UNITS: &str = "ms, s, m, h, d";
+pub const DURATION_UNITS: &str = "ms, s, m, h, d, w, y";
 /// The units a size may have; all are powers of 1024.
 pub const SIZE_UNITS: &str = "B, K, M, G, T (KiB, MiB, GiB, TiB)";
 
-/// Parse `10s`, `1m30s`, `250ms`, `1.5h`.
+/// Parse `10s`, `1m30s`, `250ms`, `1.5h`, `2w`.
 ///
 /// # Errors
 /// When a number or a known unit is missing, or the sum exceeds 10,000 days.
@@ -53,7 +53,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, Error> {
             "s" => 1.0,
             "m" | "min" => 60.0,
             "h" => 3600.0,
-            "d" => 86400.0,
+            "d" => 86_400.0,
+            // As Prometheus reads them: seven and 365 days.
+            "w" => 604_800.0,
+            "y" => 31_536_000.0,
             _ => {
                 return Err(Error::Unit { unit: unit.to_owned(), allowed: DURATION_UNITS });
             }
@@ -254,6 +257,8 @@ mod tests {
             ("250ms", 250),
             ("1.5h", 5_400_000),
             ("2d", 172_800_000),
+            ("2w", 1_209_600_000),
+            ("1y", 31_536_000_000),
         ] {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(ms), "{text}");
         }

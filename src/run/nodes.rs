@@ -164,10 +164,11 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     let ahead = server::clock_ahead(&client, now).await?.unwrap_or(0.0);
     let usual = interval.seconds().unwrap_or(USUAL_INTERVAL_S);
     let freshness = server::freshness(&mut client, &base, &read, usual).await?;
+    let mut notes = client.notes();
     let mut source = Source::new(client, &base, read, true, interval.seconds());
     source.ahead_s = ahead;
     source.hidden_s = freshness.hidden_s;
-    let mut notes: Vec<String> = assumed_interval(interval, &source).into_iter().collect();
+    notes.extend(assumed_interval(interval, &source));
     notes.extend(freshness.note);
     notes.extend(wrong_clock(ahead));
     notes.extend(too_short(plan, source.interval_s, source.window_s));
@@ -231,6 +232,7 @@ pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Erro
         } else {
             server::Freshness::default()
         };
+        notes.extend(client.notes());
         let mut source =
             Source::new(client, &base, chosen.clone(), !names.is_empty(), interval.seconds());
         source.hidden_s = freshness.hidden_s;

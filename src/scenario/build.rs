@@ -4,6 +4,7 @@
 mod loads;
 mod probes;
 pub(super) mod setup;
+mod telemetry;
 
 use std::{collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
 
@@ -12,7 +13,7 @@ use loads::{at_level, load_plan};
 use super::{
     check::number,
     diagnostic::Diagnostic,
-    plan::{Abort, FleetPlan, LoadPlan, NodePlan, PhasePlan, Plan, Telemetry, Way},
+    plan::{Abort, FleetPlan, LoadPlan, NodePlan, PhasePlan, Plan, Way},
     tree::{Node, Table, Value},
 };
 use crate::model::{
@@ -56,7 +57,7 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
         description: table.text("description").unwrap_or_default(),
         telemetry: table
             .get("telemetry")
-            .and_then(|node| Some(telemetry(node, node.table()?, diagnostics)))
+            .and_then(|node| Some(telemetry::telemetry_plan(node, node.table()?, diagnostics)))
             .unwrap_or_default(),
         nodes,
         phases,
@@ -86,61 +87,6 @@ fn repeated_nodes(table: &Table, diagnostics: &mut Vec<Diagnostic>) {
             diagnostics.push(Diagnostic::new(name.span.clone(), "this node stands twice"));
         }
     }
-}
-
-fn telemetry(node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>) -> Telemetry {
-    let default = Telemetry::default();
-    let plan = Telemetry {
-        prometheus: table.text("prometheus"),
-        interval: table.duration("interval").unwrap_or(default.interval),
-        job: table.text("job"),
-        username: table.text("username"),
-        password_file: table.path("password_file"),
-        token_file: table.path("token_file"),
-        ca_file: table.path("ca_file"),
-        cert_file: table.path("cert_file"),
-        key_file: table.path("key_file"),
-        headers: loads::http::headers(node, table, diagnostics),
-        parameters: parameters(node, table, diagnostics),
-        timeout: table.duration("timeout").unwrap_or(default.timeout),
-    };
-    if let (Some(node), true) = (table.get("username"), plan.token_file.is_some()) {
-        diagnostics.push(
-            Diagnostic::new(node.span.clone(), "username and token_file cannot both be used")
-                .hint("keep one: basic authentication or a bearer token"),
-        );
-    }
-    for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
-        if let (Some(given), None) = (table.get(one), table.get(other)) {
-            diagnostics.push(
-                Diagnostic::new(given.span.clone(), format!("`{one}` needs `{other}`"))
-                    .hint("one file may hold both: name it twice"),
-            );
-        }
-    }
-    plan
-}
-
-/// `name=value` texts.
-fn parameters(
-    node: &Node,
-    table: &Table,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Vec<(String, String)> {
-    let at = table.get("parameters").map_or(&node.span, |given| &given.span);
-    let mut parameters = Vec::new();
-    for text in table.texts("parameters") {
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => {
-                parameters.push((name.to_owned(), value.to_owned()));
-            }
-            _ => diagnostics.push(
-                Diagnostic::new(at.clone(), format!("parameter {text:?} has no name and value"))
-                    .allowed("\"name=value\""),
-            ),
-        }
-    }
-    parameters
 }
 
 /// Keys that say how a node is reached; one of them at most.

@@ -103,12 +103,16 @@ impl Diagnostic {
     }
 }
 
-/// The candidate most like `text`, if one is like it at all.
-/// A text with the user and password of every URL in it starred out: what is
-/// wrong may be just that they are there, and errors end up in logs.
+/// A text without what may be secret in it, since errors end up in logs: the user
+/// and password of every URL are starred out, and what follows `headers =` is left
+/// out.
 fn without_secrets(text: &str) -> String {
     let mut shown = String::new();
-    let mut rest = text;
+    let mut rest = match text.find("headers") {
+        Some(at) if is_key(text, at, "headers") => text.get(..at).unwrap_or(""),
+        _ => text,
+    };
+    let hidden = if rest.len() < text.len() { "headers = …" } else { "" };
     while let Some((before, after)) = rest.split_once("://") {
         let authority = after.split(['/', '"', '\'', ' ']).next().unwrap_or("");
         let secret = authority.rfind('@').map_or("", |at| authority.get(..at).unwrap_or(""));
@@ -117,9 +121,17 @@ fn without_secrets(text: &str) -> String {
         shown.extend(secret.chars().map(|_| '*'));
         rest = after.get(secret.len()..).unwrap_or("");
     }
-    shown + rest
+    shown + rest + hidden
 }
 
+/// Whether the word at this place is a key with a value behind it.
+fn is_key(text: &str, at: usize, word: &str) -> bool {
+    let before = text.get(..at).and_then(|head| head.chars().next_back());
+    let after = text.get(at + word.len()..).unwrap_or("").trim_start();
+    before.is_none_or(|c| !c.is_alphanumeric() && c != '_') && after.starts_with('=')
+}
+
+/// The candidate most like `text`, if one is like it at all.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A slip of the fingers is a letter or two (Damerau); a half-remembered
     // name begins alike (Jaro and Winkler).
@@ -161,6 +173,18 @@ mod tests {
     fn no_password_of_a_url_is_shown() {
         let shown = without_secrets("a = \"https://u:p@ss@h:1/x\" # http://h/@");
         assert_eq!(shown, "a = \"https://******@h:1/x\" # http://h/@");
+    }
+
+    #[test]
+    fn no_value_of_a_header_is_shown() {
+        for (text, shown) in [
+            ("headers = [\"X-A: s3cr3t\"]", "headers = …"),
+            ("--set telemetry.headers=X-A", "--set telemetry.headers = …"),
+            ("t = { headers=[1] }", "t = { headers = …"),
+            ("headers_of = 1", "headers_of = 1"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+        }
     }
 
     #[test]

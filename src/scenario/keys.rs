@@ -138,6 +138,11 @@ static TELEMETRY: &[Key] = &[
         Kind::Text,
         "The `job` label of node_exporter's targets; needed when one machine is scraped by several jobs.",
     ),
+    may(
+        "match",
+        Kind::Texts,
+        "Label matchers that every query carries, such as ['cluster=\"eu\"']: of several clusters, tenants or replicas behind one address, the one that is meant. `--match` adds to them.",
+    ),
     may("username", Kind::Text, "User for basic authentication."),
     may("password_file", Kind::Path, "File with the password for basic authentication."),
     may("token_file", Kind::Path, "File with a bearer token."),
@@ -147,12 +152,12 @@ static TELEMETRY: &[Key] = &[
     may(
         "headers",
         Kind::Texts,
-        "Headers of each request, such as [\"X-Scope-OrgID: team-a\"] (Mimir). Secrets belong into `token_file`.",
+        "Headers of each request, such as [\"X-Scope-OrgID: team-a\"] (Mimir). Secrets belong into `token_file`. `--header` adds to them; a kept run has their names only.",
     ),
     may(
         "parameters",
         Kind::Texts,
-        "Parameters of each query, such as [\"partial_response=false\"] (Thanos) or [\"nocache=1\"] (VictoriaMetrics).",
+        "Parameters of each query, such as [\"partial_response=false\"] (Thanos) or [\"nocache=1\"] (VictoriaMetrics). `--parameter` adds to them.",
     ),
     may("timeout", Kind::Duration(0.1, 300.0), "Time for one request. Default 10s."),
 ];

@@ -101,6 +101,9 @@ pub struct Telemetry {
     pub interval: Duration,
     /// The `job` label to keep to.
     pub job: Option<String>,
+    /// Label matchers that every query carries, each as `name="value"`
+    /// ([`crate::model::matcher::normalize_matcher`]).
+    pub matchers: Vec<String>,
     /// User for basic authentication.
     pub username: Option<String>,
     /// File with its password.
@@ -127,6 +130,7 @@ impl Default for Telemetry {
             prometheus: None,
             interval: Duration::from_secs(1),
             job: None,
+            matchers: Vec::new(),
             username: None,
             password_file: None,
             token_file: None,

@@ -39,7 +39,7 @@ fn value(kind: Kind) -> Value {
         Kind::Text | Kind::Path => json!({"type": "string"}),
         Kind::Name => json!({"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$"}),
         Kind::Duration(..) => {
-            json!({"type": "string", "pattern": "^([0-9.]+ *(ms|s|m|min|h|d) *)+$"})
+            json!({"type": "string", "pattern": "^([0-9.]+ *(ms|s|m|min|h|d|w|y) *)+$"})
         }
         Kind::Size(percent) => {
             let unit = if percent { "([KMGT]?i?[Bb]?|%)" } else { "[KMGT]?i?[Bb]?" };

@@ -123,7 +123,7 @@ fn carry(
 }
 
 /// Head and body of a request; nothing when the client went away.
-fn request(client: &mut TcpStream) -> std::io::Result<Option<(String, String)>> {
+pub(crate) fn request(client: &mut TcpStream) -> std::io::Result<Option<(String, String)>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 << 10];
     let mut whole = None;

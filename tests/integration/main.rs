@@ -29,6 +29,7 @@ mod loads;
 mod page;
 mod prometheus;
 mod push;
+mod reach;
 mod recorded;
 mod report;
 mod run;

@@ -35,9 +35,9 @@ pub(crate) struct Stack {
     pub(crate) exporter: Service,
     prometheus: Option<Service>,
     command: Command,
-    exporter_port: u16,
+    pub(crate) exporter_port: u16,
     port: u16,
-    sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Stack {
@@ -302,8 +302,9 @@ fn looking_back_finds_the_same(stack: &Stack, verdict: &Value) {
         assert!(outcome.stderr.contains(because), "{}", outcome.stderr);
     };
     refused(&["--node", "db-7"], 6, "db-7");
-    refused(&["--start", "yesterday"], 2, "is no time");
-    refused(&["--start", "100", "--end", "50"], 2, "the window from");
+    refused(&["--start", "yesterday"], 2, "is not a time");
+    refused(&["--start", "100", "--end", "50"], 2, "between 2001 and 2100");
+    refused(&["--start", "1767225600", "--end", "1767225550"], 2, "the window from");
     let long_ago = ["--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z"];
     refused(&long_ago, 6, "node_exporter");
     assert!(!stack.sandbox.reports("run-4").exists());

@@ -40,6 +40,10 @@ pub(super) async fn look(client: &Client, subject: &Subject) -> Vec<Finding> {
         }
     };
     let mut findings = vec![version(client, is_victoria).await];
+    let redirects = client.notes().into_iter();
+    findings.extend(redirects.map(|note| {
+        Finding::warning(OF, "address", note, "until then each run finds it out again")
+    }));
     findings.extend(clock(client).await);
     findings.extend(retention(client).await);
     findings.extend(limits(client).await);

@@ -1,149 +1,131 @@
-//! HTTP to a Prometheus: authentication, time limits, retries, a ceiling on
-//! what is read.
+//! HTTP to a Prometheus: authentication, redirects, the method that is let
+//! through, time limits, retries, and ceilings on what is asked and read.
 
-use std::{collections::BTreeMap, error::Error as _, sync::OnceLock, time::Duration};
+mod access;
+mod body;
+mod error;
+mod problem;
+mod ranges;
+mod transport;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{
-    Certificate, Identity, RequestBuilder, Response, StatusCode,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    RequestBuilder, Response, Url,
+    header::{HeaderMap, LOCATION},
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
+pub use error::Error;
+pub use problem::Limit;
+pub use transport::prepare_tls;
+
+use self::{
+    access::{Access, MOST_HOPS, Method, redirected_base, without_query},
+    problem::{Problem, is_page, page_error},
+    ranges::{LEAST_POINTS, MOST_POINTS, Ranges},
+    transport::{http_client, unreachable},
+};
 use super::{
-    decode::{self, Answer, Reply, Target},
+    decode::{self, Reply, Target},
     secrets::{self, Auth},
 };
 use crate::{model::time::Timestamp, scenario::plan::Telemetry};
 
 /// More than this is not read of one answer.
 const LARGEST_ANSWER: usize = 256 << 20;
-/// Points that Prometheus gives for one series at most, less a margin.
-const MOST_POINTS: f64 = 10_000.0;
-/// Waits between tries.
+/// Waits between tries, where the server does not say how long.
 const BACKOFF: [Duration; 4] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
 ];
+/// What a server may have one request wait by Retry-After, all tries together.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Why a Prometheus did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Credentials could not be read.
-    #[error(transparent)]
-    Secret(#[from] secrets::Error),
-    /// The CA file holds no certificate.
-    #[error("the CA file {path} holds no PEM certificate")]
-    NoCertificate {
-        /// Where it is.
-        path: String,
-    },
-    /// The client could not be made.
-    #[error("no HTTP client can be made: {0}")]
-    Client(String),
-    /// The server could not be reached or broke off.
-    #[error("{url} cannot be reached: {why}")]
-    Unreachable {
-        /// Without secrets.
-        url: String,
-        /// The chain of causes.
-        why: String,
-        /// Whether it took longer than we wait.
-        hung: bool,
-    },
-    /// The server answered with an error.
-    #[error("{url} answers {status}: {why}")]
-    Status {
-        /// Without secrets.
-        url: String,
-        /// HTTP status.
-        status: u16,
-        /// The API's message, or the start of the body.
-        why: String,
-    },
-    /// The answer is not data.
-    #[error("{url}: {source}")]
-    Decode {
-        /// Without secrets.
-        url: String,
-        /// What is wrong.
-        source: decode::Error,
-    },
-    /// The answer is larger than we read.
-    #[error("{url}: the answer exceeds {} MiB; ask for fewer nodes (`job`, `[[node]]`)", LARGEST_ANSWER >> 20)]
-    TooLarge {
-        /// Without secrets.
-        url: String,
-    },
-}
-
-impl Error {
-    /// Whether another try may help.
-    fn passes(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Status { status, .. } => *status == 429 || *status >= 500,
-            Self::Secret(_)
-            | Self::NoCertificate { .. }
-            | Self::Client(_)
-            | Self::Decode { .. }
-            | Self::TooLarge { .. } => false,
-        }
-    }
-}
-
-/// reqwest panics when no TLS is installed; installing it twice is refused,
-/// which does no harm.
-pub fn prepare_tls() {
-    static PROVIDER: OnceLock<()> = OnceLock::new();
-    PROVIDER.get_or_init(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
-/// A Prometheus.
-#[derive(Debug, Clone)]
+/// A Prometheus. Clones share what they learn about the way to it.
+#[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
-    /// Without a slash at its end.
+    /// As it was given, without a slash at its end.
     base: String,
     auth: Auth,
     /// Sent with every query.
     parameters: Vec<(String, String)>,
+    telemetry: Telemetry,
+    learned: Arc<Mutex<Access>>,
+}
+
+impl fmt::Debug for Client {
+    /// Without the values of headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// A request: a page of the server, and the parameters of a query.
+struct Ask<'a> {
+    /// Below the base address, without a slash at either end.
+    path: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+    /// Whether the parameters may be posted.
+    is_query: bool,
+}
+
+/// A request that failed, and how long the server asks to wait.
+struct Failed {
+    error: Error,
+    wait: Option<Duration>,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, wait: None }
+    }
 }
 
 impl Client {
     /// A client for the scenario's Prometheus at `base`.
     ///
     /// # Errors
-    /// When credentials or the CA file cannot be read.
+    /// When credentials or the CA file cannot be read, or `base` is https and this
+    /// machine has no authorities.
     pub fn new(base: &str, telemetry: &Telemetry) -> Result<Self, Error> {
-        prepare_tls();
         let auth = secrets::read(telemetry)?;
-        let mut builder = reqwest::Client::builder()
-            .timeout(telemetry.timeout)
-            .connect_timeout(telemetry.timeout.min(Duration::from_secs(5)))
-            .user_agent(concat!("stressor/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &telemetry.ca_file {
-            builder = builder.tls_certs_only(certificates(path)?);
-        }
-        if let (Some(certificate), Some(key)) = (&telemetry.cert_file, &telemetry.key_file) {
-            builder = builder.identity(identity(certificate, key)?);
-        }
-        builder = builder.default_headers(headers(&telemetry.headers)?);
-        let http = builder.build().map_err(|error| Error::Client(causes(&error)))?;
+        let base = base.trim_end_matches('/').to_owned();
+        let access = Access {
+            http: http_client(&base, telemetry)?,
+            base: base.clone(),
+            method: Method::Post,
+            most_points: MOST_POINTS,
+        };
         Ok(Self {
-            http,
-            base: base.trim_end_matches('/').to_owned(),
+            base,
             auth,
             parameters: telemetry.parameters.clone(),
+            telemetry: telemetry.clone(),
+            learned: Arc::new(Mutex::new(access)),
         })
     }
 
-    /// Where it is, without secrets.
+    /// Where it is, as it was given, without secrets.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// What the reader of a report must know of the way to the server, as far as it
+    /// is known after the requests so far: that it redirects.
+    pub fn notes(&self) -> Vec<String> {
+        let now = self.access().base;
+        let is_other = now != self.base;
+        let note = format!(
+            "{} redirected to {now}, which was read; set prometheus = {now:?} to go there at once",
+            self.base
+        );
+        is_other.then_some(note).into_iter().collect()
     }
 
     /// The value of a query now, or at `at`.
@@ -155,14 +137,16 @@ impl Client {
         if let Some(at) = at {
             form.push(("time", format!("{:.3}", at.seconds())));
         }
-        self.post("query", &form).await
+        self.series("api/v1/query", &form).await
     }
 
     /// The values of a query at `start`, `start + step` … up to `end`. A range
-    /// beyond the server's limit of points is asked for in parts.
+    /// beyond the server's limits is asked for in parts: each refusal for its size
+    /// halves them, and later ranges begin with the size that was answered.
     ///
     /// # Errors
-    /// As [`Client::query`].
+    /// As [`Client::query`]; [`Error::Limit`] when the shortest parts are refused, or
+    /// a shorter range does not help: fewer nodes may.
     pub async fn range(
         &self,
         query: &str,
@@ -171,23 +155,36 @@ impl Client {
         step_s: f64,
     ) -> Result<Reply, Error> {
         let mut whole = Reply::default();
-        let mut from = start;
-        while from <= end {
-            let to = from.plus(step_s * MOST_POINTS).min(end);
+        let mut ranges = Ranges::new(start, end, step_s, self.access().most_points);
+        let mut is_smaller = false;
+        while let Some(part) = ranges.next() {
             let form = [
                 ("query", query.to_owned()),
-                ("start", format!("{:.3}", from.seconds())),
-                ("end", format!("{:.3}", to.seconds())),
+                ("start", format!("{:.3}", part.start.seconds())),
+                ("end", format!("{:.3}", part.end.seconds())),
                 ("step", format!("{step_s}")),
             ];
-            let part = self.post("query_range", &form).await?;
-            whole.warnings.extend(part.warnings);
-            if whole.series.is_empty() {
-                whole.series = part.series;
-            } else {
-                join(&mut whole.series, part.series);
+            let reply = match self.series("api/v1/query_range", &form).await {
+                Err(Error::Limit { limit, .. })
+                    if limit.yields_to_a_shorter_range() && part.points > LEAST_POINTS =>
+                {
+                    ranges.halve(part);
+                    is_smaller = true;
+                    continue;
+                }
+                other => other?,
+            };
+            if is_smaller {
+                let mut learned = self.lock();
+                learned.most_points = learned.most_points.min(ranges.most_points());
+                is_smaller = false;
             }
-            from = to.plus(step_s);
+            whole.warnings.extend(reply.warnings);
+            if whole.series.is_empty() {
+                whole.series = reply.series;
+            } else {
+                ranges::join(&mut whole.series, reply.series);
+            }
         }
         Ok(whole)
     }
@@ -203,10 +200,12 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn ready_text(&self) -> Result<String, Error> {
-        let url = format!("{}/-/ready", self.base);
-        match self.retried(|| self.http.get(&url), &url, Self::body).await {
+        match self.page("-/ready", Vec::new()).await {
             Ok(body) => Ok(String::from_utf8_lossy(&body).into_owned()),
-            Err(Error::Status { .. }) => Ok(String::new()),
+            // What stands before the server may let nothing but queries through.
+            Err(Error::Status { .. } | Error::Page { .. } | Error::Redirect { .. }) => {
+                Ok(String::new())
+            }
             Err(error) => Err(error),
         }
     }
@@ -216,10 +215,14 @@ impl Client {
     /// # Errors
     /// When the server cannot be reached.
     pub async fn targets(&self) -> Result<Vec<Target>, Error> {
-        let url = format!("{}/api/v1/targets?state=active", self.base);
-        match self.retried(|| self.http.get(&url), &url, Self::body).await {
+        match self.page("api/v1/targets", vec![("state", "active")]).await {
             Ok(body) => Ok(decode::targets(&body).unwrap_or_default()),
-            Err(Error::Status { status: 400..=499, .. }) => Ok(Vec::new()),
+            // A store behind the API has no targets, and says so in many ways.
+            Err(
+                Error::Status { status: 400..=499 | 501, .. }
+                | Error::Page { .. }
+                | Error::Redirect { .. },
+            ) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
@@ -231,57 +234,138 @@ impl Client {
     /// When the server cannot be reached, has no such page, or answers with
     /// something else.
     pub async fn about(&self, path: &str) -> Result<serde_json::Value, Error> {
-        let url = format!("{}/api/v1/{path}", self.base);
-        let body = self.retried(|| self.http.get(&url), &url, Self::body).await?;
+        let path = format!("api/v1/{path}");
+        let body = self.page(&path, Vec::new()).await?;
         let mut envelope: serde_json::Value = serde_json::from_slice(&body).map_err(|_| {
-            let start = String::from_utf8_lossy(&body).chars().take(200).collect();
-            Error::Status { url, status: 200, why: start }
+            let url = format!("{}/{path}", self.access().base);
+            let text = String::from_utf8_lossy(&body);
+            if problem::page(&text).is_some() {
+                return page_error(url, &text);
+            }
+            Error::Status { url, status: 200, why: problem::shortened(&text, 200) }
         })?;
         Ok(envelope.get_mut("data").map(serde_json::Value::take).unwrap_or_default())
     }
 
-    async fn post(&self, path: &str, form: &[(&str, String)]) -> Result<Reply, Error> {
-        let url = format!("{}/api/v1/{path}", self.base);
-        let form: Vec<(&str, &str)> = form
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .chain(self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-            .collect();
-        self.retried(|| self.http.post(&url).form(&form), &url, Self::reply).await
+    async fn page(&self, path: &str, parameters: Vec<(&str, &str)>) -> Result<Vec<u8>, Error> {
+        self.retried(&Ask { path, parameters, is_query: false }, body::whole).await
+    }
+
+    async fn series(&self, path: &str, form: &[(&str, String)]) -> Result<Reply, Error> {
+        let own = form.iter().map(|(name, value)| (*name, value.as_str()));
+        let added = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let ask = Ask { path, parameters: own.chain(added).collect(), is_query: true };
+        self.retried(&ask, body::series).await
     }
 
     /// Ask until there is an answer, or an error that will not pass.
     async fn retried<T, F: Future<Output = Result<T, Error>>>(
         &self,
-        request: impl Fn() -> RequestBuilder,
-        url: &str,
+        ask: &Ask<'_>,
         take: impl Fn(Response, String) -> F,
     ) -> Result<T, Error> {
         let mut waits = BACKOFF.iter();
+        let mut patience = LONGEST_WAIT;
         let mut hung = false;
         loop {
-            let answer = match self.sent(request(), url).await {
-                Ok(response) => take(response, url.to_owned()).await,
-                Err(error) => Err(error),
+            let answer = match self.answered(ask).await {
+                Ok((response, url)) => take(response, url).await.map_err(Failed::from),
+                Err(failed) => Err(failed),
             };
-            match answer {
-                // Each try that hangs costs the whole time limit: one more shows
-                // whether it was an accident.
-                Err(error @ Error::Unreachable { hung: true, .. }) if hung => return Err(error),
-                Err(error) if error.passes() => match waits.next() {
-                    Some(wait) => {
-                        hung = matches!(error, Error::Unreachable { hung: true, .. });
-                        tokio::time::sleep(*wait).await;
-                    }
-                    None => return Err(error),
-                },
-                other => return other,
-            }
+            let Failed { error, wait } = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            // Each try that hangs costs the whole time limit: one more shows whether
+            // it was an accident.
+            let hangs = matches!(error, Error::Unreachable { hung: true, .. });
+            let next = waits.next().filter(|_| error.is_passing() && !(hangs && hung));
+            let Some(usual) = next else { return Err(error) };
+            let wait = match wait {
+                // It is known to be in vain before then.
+                Some(_) if patience.is_zero() => return Err(error),
+                Some(asked) => {
+                    let wait = asked.max(*usual).min(patience);
+                    patience -= wait;
+                    wait
+                }
+                None => *usual,
+            };
+            hung = hangs;
+            tokio::time::sleep(wait).await;
         }
     }
 
-    /// The start of a good answer.
-    async fn sent(&self, request: RequestBuilder, url: &str) -> Result<Response, Error> {
+    /// The start of a good answer and the address that gave it. What is learned on
+    /// the way is kept: where redirects lead, and that only GET is let through.
+    async fn answered(&self, ask: &Ask<'_>) -> Result<(Response, String), Failed> {
+        let mut access = self.access();
+        let first = url_of(&access, ask);
+        let mut hops = 0;
+        // What POST was answered, once it was refused.
+        let mut refusal: Option<Problem> = None;
+        loop {
+            let method =
+                if ask.is_query && refusal.is_none() { access.method } else { Method::Get };
+            let url = url_of(&access, ask);
+            let (request, length) = self.request(&access, &url, ask, method)?;
+            let response = request.send().await.map_err(|error| unreachable(&url, &error))?;
+            if let Some(location) = redirect(response.status().as_u16(), response.headers()) {
+                hops += 1;
+                access = self.redirected(access, &url, &location, ask.path)?;
+                if hops > MOST_HOPS {
+                    return Err(Error::Redirect {
+                        from: first,
+                        to: without_query(&url_of(&access, ask)),
+                        todo: format!(
+                            "and on from there, {hops} times; set `prometheus` to the address at which the API answers"
+                        ),
+                    }
+                    .into());
+                }
+                continue;
+            }
+            if response.status().is_success() {
+                if is_page(response.headers()) {
+                    let text = body::whole(response, url.clone()).await?;
+                    return Err(page_error(url, &String::from_utf8_lossy(&text)).into());
+                }
+                self.learn(&access, hops > 0, refusal.is_some());
+                return Ok((response, url));
+            }
+            let problem = Problem::read(response).await;
+            if ask.is_query && method == Method::Post && problem.refuses_post() {
+                refusal = Some(problem);
+                continue;
+            }
+            // The API has read the query: it is reached, though it refuses.
+            if problem.is_of_api {
+                self.learn(&access, hops > 0, refusal.is_some());
+            }
+            let wait = problem.wait;
+            return Err(Failed { error: problem.into_error(url, length, refusal.as_ref()), wait });
+        }
+    }
+
+    /// A request, and the length of its address.
+    fn request(
+        &self,
+        access: &Access,
+        url: &str,
+        ask: &Ask<'_>,
+        method: Method,
+    ) -> Result<(RequestBuilder, usize), Error> {
+        let (request, length) = if method == Method::Post {
+            (access.http.post(url).form(&ask.parameters), url.len())
+        } else {
+            let mut address = Url::parse(url)
+                .map_err(|error| Error::Client(format!("{url} is not an address: {error}")))?;
+            if !ask.parameters.is_empty() {
+                address.query_pairs_mut().extend_pairs(&ask.parameters);
+            }
+            let length = address.as_str().len();
+            (access.http.get(address), length)
+        };
         let request = match &self.auth {
             Auth::None => request,
             Auth::Basic { username, password } => {
@@ -289,192 +373,59 @@ impl Client {
             }
             Auth::Bearer(token) => request.bearer_auth(token.reveal()),
         };
-        let response = request.send().await.map_err(|error| unreachable(url, &error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = Self::body(response, url.to_owned()).await?;
-        Err(Error::Status {
-            url: url.to_owned(),
-            status: status.as_u16(),
-            why: explain(status, &body),
-        })
+        Ok((request, length))
     }
 
-    /// A small answer as a whole.
-    async fn body(mut response: Response, url: String) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&url, &error))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                return Err(Error::TooLarge { url });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    /// Series, decoded on a thread of their own while they arrive.
-    async fn reply(mut response: Response, url: String) -> Result<Reply, Error> {
-        let (chunks, arrived) = tokio::sync::mpsc::channel::<Vec<u8>>(16);
-        let reader = Chunks { arrived, current: Vec::new(), at: 0 };
-        let decoding = tokio::task::spawn_blocking(move || decode::reply(reader));
-        let mut length = 0;
-        let received = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => {
-                    length += chunk.len();
-                    if length > LARGEST_ANSWER {
-                        break Err(Error::TooLarge { url: url.clone() });
-                    }
-                    // Nobody reads any more: what was read is no data, and why
-                    // is said below.
-                    if chunks.send(chunk.to_vec()).await.is_err() {
-                        break Ok(());
-                    }
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(unreachable(&url, &error)),
-            }
+    /// The way after a redirect.
+    fn redirected(
+        &self,
+        access: Access,
+        url: &str,
+        location: &str,
+        path: &str,
+    ) -> Result<Access, Error> {
+        let has_credentials = self.auth != Auth::None
+            || !self.telemetry.headers.is_empty()
+            || self.telemetry.cert_file.is_some();
+        let base = redirected_base(url, location, path, has_credentials)?;
+        let scheme = |base: &str| base.split_once(':').map(|(scheme, _)| scheme.to_owned());
+        let http = if scheme(&base) == scheme(&access.base) {
+            access.http
+        } else {
+            http_client(&base, &self.telemetry)?
         };
-        drop(chunks);
-        let decoded = decoding.await;
-        received?;
-        match decoded {
-            Ok(reply) => reply.map_err(|source| Error::Decode { url, source }),
-            Err(error) => Err(Error::Client(format!("the decoding ended: {error}"))),
+        Ok(Access { http, base, ..access })
+    }
+
+    /// Keep what a request has shown. Requests under way at once learn the same.
+    fn learn(&self, access: &Access, is_redirected: bool, only_get: bool) {
+        let mut learned = self.lock();
+        if is_redirected {
+            learned.http = access.http.clone();
+            learned.base.clone_from(&access.base);
+        }
+        if only_get {
+            learned.method = Method::Get;
         }
     }
-}
 
-/// Chunks of a body as they arrive, for a reader that waits.
-struct Chunks {
-    arrived: tokio::sync::mpsc::Receiver<Vec<u8>>,
-    current: Vec<u8>,
-    at: usize,
-}
+    fn access(&self) -> Access {
+        self.lock().clone()
+    }
 
-impl std::io::Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.at >= self.current.len() {
-            match self.arrived.blocking_recv() {
-                Some(next) => (self.current, self.at) = (next, 0),
-                None => return Ok(0),
-            }
-        }
-        let rest = self.current.get(self.at..).unwrap_or(&[]);
-        let taken = rest.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..taken), rest.get(..taken)) {
-            to.copy_from_slice(from);
-        }
-        self.at += taken;
-        Ok(taken)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Access> {
+        // Every change is one assignment: nothing is ever half done.
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn unreachable(url: &str, error: &reqwest::Error) -> Error {
-    Error::Unreachable { url: url.to_owned(), why: causes(error), hung: error.is_timeout() }
+fn url_of(access: &Access, ask: &Ask<'_>) -> String {
+    format!("{}/{}", access.base, ask.path)
 }
 
-/// Put a later part of a range behind what is there.
-fn join(whole: &mut Vec<Answer>, part: Vec<Answer>) {
-    let places: BTreeMap<_, usize> =
-        whole.iter().enumerate().map(|(at, one)| (one.labels.clone(), at)).collect();
-    for series in part {
-        match places.get(&series.labels).and_then(|at| whole.get_mut(*at)) {
-            Some(known) => known.points.extend(series.points),
-            None => whole.push(series),
-        }
-    }
-}
-
-/// The API's message, or the start of what a proxy said.
-fn explain(status: StatusCode, body: &[u8]) -> String {
-    let hint = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "; set `username` and `password_file`, or `token_file`"
-        }
-        StatusCode::NOT_FOUND => "; is the path prefix right?",
-        _ => "",
-    };
-    let said = if let Err(decode::Error::Refused { kind, message }) = decode::reply(body) {
-        format!("{kind}: {message}")
-    } else {
-        let start: Vec<u8> = body.iter().copied().take(200).collect();
-        String::from_utf8_lossy(&start).trim().to_owned()
-    };
-    format!("{said}{hint}")
-}
-
-/// An error with its causes: reqwest's own text says only that sending failed.
-fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    // What openssl makes by default, and rustls does not take for a server's.
-    if text.contains("CaUsedAsEndEntity") {
-        text.push_str(
-            "; the server's certificate is marked as an authority: make it with basicConstraints=CA:FALSE, or have an authority sign it",
-        );
-    }
-    // Which alert a server sends is its library's choice, and the connection can
-    // be gone before it is read.
-    let closed = [
-        "alert: CertificateRequired",
-        "alert: BadCertificate",
-        "connection closed",
-        "broken pipe",
-        "Broken pipe",
-        "reset by peer",
-    ];
-    let is_tls = error.url().is_some_and(|url| url.scheme() == "https");
-    if is_tls && closed.iter().any(|sign| text.contains(sign)) {
-        text.push_str(
-            "; does the server want to see a client certificate that it trusts? Then set `cert_file` and `key_file`",
-        );
-    }
-    text
-}
-
-/// What the client shows to a server that asks who it is.
-fn identity(certificate: &std::path::Path, key: &std::path::Path) -> Result<Identity, Error> {
-    let mut pem = secrets::file("certificate", certificate)?;
-    pem.push('\n');
-    pem.push_str(&secrets::file("key", key)?);
-    Identity::from_pem(pem.as_bytes()).map_err(|error| {
-        let (certificate, key) = (certificate.display(), key.display());
-        Error::Client(format!("{certificate} and {key}: {}", causes(&error)))
-    })
-}
-
-fn headers(given: &[(String, String)]) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in given {
-        let bad = || Error::Client(format!("header {name:?} cannot be sent"));
-        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        headers.append(key, HeaderValue::from_str(value).map_err(|_| bad())?);
-    }
-    Ok(headers)
-}
-
-/// The certificates of a PEM file. reqwest takes a file without any for a
-/// valid one and fails at the first request, so it is read here.
-fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, Error> {
-    let text = secrets::file("CA", path)?;
-    let none = || Error::NoCertificate { path: path.display().to_string() };
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let certificates = certificates.map_err(|_| none())?;
-    if certificates.is_empty() {
-        return Err(none());
-    }
-    certificates
-        .iter()
-        .map(|der| Certificate::from_der(der).map_err(|error| Error::Client(causes(&error))))
-        .collect()
+/// Where an answer redirects to.
+fn redirect(status: u16, headers: &HeaderMap) -> Option<String> {
+    let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
+    let location = headers.get(LOCATION).filter(|_| is_redirect)?;
+    Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }

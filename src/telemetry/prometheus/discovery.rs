@@ -44,7 +44,7 @@ pub async fn machines(client: &Client, scope: Scope<'_>) -> Result<Vec<Machine>,
         match found_in(client, scope.selector, window).await {
             Ok(found) => found.into_iter().for_each(|one| merge(&mut targets, one)),
             // Too much for one query: in two halves.
-            Err(Error::Status { status: 400 | 422 | 503, .. })
+            Err(Error::Limit { .. } | Error::Status { status: 422 | 503, .. })
                 if window.is_some_and(|window| window.seconds() > 600.0) =>
             {
                 let Some(window) = window else { continue };

@@ -11,7 +11,7 @@ use crate::{model::series::Key, scenario::plan::Telemetry};
 /// the braces, without a machine's labels.
 pub fn of_telemetry(telemetry: &Telemetry) -> String {
     let job = telemetry.job.as_ref().map(|job| format!("job=\"{}\"", quoted(job)));
-    job.into_iter().collect::<Vec<_>>().join(",")
+    job.into_iter().chain(telemetry.matchers.iter().cloned()).collect::<Vec<_>>().join(",")
 }
 
 /// The series of these machines: `base`, their jobs, and where `by_instance` is set their

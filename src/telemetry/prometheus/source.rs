@@ -447,19 +447,9 @@ impl Source {
 /// Answers that are not to what was asked.
 const OUTSIDE: &str = "answers carry times outside the window that was asked for and are left out: is a clock wrong, or a cache in between?";
 
-/// Whether the server refused a query for its size, and would compute a smaller one. The
-/// words are those of Prometheus, VictoriaMetrics, Thanos, Mimir and Cortex.
+/// Whether the server refused a query for its size, and would compute a smaller one.
 fn is_limit(error: &Error) -> bool {
-    const WORDS: &[&str] =
-        &["too many", "limit", "exceed", "maximum resolution", "timed out", "too large"];
-    match error {
-        Error::TooLarge { .. } => true,
-        Error::Status { status: 400 | 413 | 422 | 503, why, .. } => {
-            let why = why.to_lowercase();
-            WORDS.iter().any(|word| why.contains(word))
-        }
-        _ => false,
-    }
+    matches!(error, Error::TooLarge { .. } | Error::Limit { .. })
 }
 
 /// Keeps the first point and those at which the value changed.

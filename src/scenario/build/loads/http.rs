@@ -6,14 +6,12 @@ use super::{
     super::super::{
         diagnostic::Diagnostic,
         plan::{Arrival, HttpWork, Rate, Target, Url},
+        telemetry::{HeaderError, read_header},
         tree::{Node, Table},
     },
     exclude, span, whole,
 };
 
-/// Headers that usually hold a secret, which must not get into a stored run.
-const SECRET: [&str; 5] =
-    ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 pub(super) fn http(
@@ -78,27 +76,23 @@ pub(in crate::scenario::build) fn headers(
     let mut headers = Vec::new();
     for text in table.texts("headers") {
         let at = span(node, table, "headers");
-        let Some((name, value)) = text.split_once(':') else {
-            diagnostics.push(
-                Diagnostic::new(at, format!("header {text:?} has no colon"))
-                    .allowed("\"Name: value\""),
-            );
-            continue;
+        let error = match read_header(&text) {
+            Ok(header) => {
+                headers.push(header);
+                continue;
+            }
+            Err(error) => error,
         };
-        let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(token) || value.contains(['\r', '\n']) {
-            diagnostics.push(
-                Diagnostic::new(at, format!("{name:?} cannot be a header"))
-                    .allowed("a name of letters, digits and hyphens, and a value on one line"),
-            );
-        } else if SECRET.contains(&name.to_ascii_lowercase().as_str()) {
-            diagnostics.push(
-                Diagnostic::new(at, format!("header {name} usually holds a secret"))
-                    .hint("write it into a file of its own and name that (`header_file`, `token_file`): a scenario is copied into the run"),
-            );
-        } else {
-            headers.push((name.to_owned(), value.trim().to_owned()));
-        }
+        let said = Diagnostic::new(at, error.to_string());
+        diagnostics.push(match error {
+            HeaderError::NoColon => said.allowed("\"Name: value\""),
+            HeaderError::Malformed { .. } => {
+                said.allowed("a name of letters, digits and hyphens, and a value on one line")
+            }
+            HeaderError::Secret { .. } => said.hint(
+                "write it into a file of its own and name that (`header_file`, `token_file`): a scenario is copied into the run",
+            ),
+        });
     }
     headers
 }
