@@ -1,6 +1,6 @@
 //! The CPU quota of the own cgroup.
 
-use super::{BLANK, Counts, Relation, Resource, saturation, utilization};
+use super::{BLANK, Condition, Counts, Relation, Resource, saturation, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-quota",
@@ -21,6 +21,13 @@ pub(super) static RESOURCE: Resource = Resource {
             "throttled in a quarter of the periods (kubernetes-mixin CPUThrottlingHigh), with four fifths of the quota used: short bursts are throttled at little use (kubernetes-mixin issue 108)",
         ),
         saturation(
+            "cgroup_cpu_throttled",
+            0.50,
+            Counts::Alone,
+            "throttled in half of the periods, with half of the quota used: its threads use up a period's quota at once and wait for the rest of it",
+        )
+        .when(&[Condition::AtLeast("cgroup_cpu_quota_used", 0.50)]),
+        saturation(
             "cpu_wait_unexplained",
             0.20,
             Counts::Hint,
@@ -32,7 +39,7 @@ pub(super) static RESOURCE: Resource = Resource {
         "what the hypervisor withholds, tasks wait for while no core is busy",
     )],
     own: Some(("load_cpu_cores", "cpu_busy_cores")),
-    blind: "no CPU quota in sight of this process, or node_exporter, which does not export it",
+    blind: "no CPU quota in sight of this process, or node_exporter, which does not export it (cAdvisor or the kubelet in the same Prometheus do)",
     advice: "raise the quota, or accept it: the host itself may have cores to spare",
     ..BLANK
 };
