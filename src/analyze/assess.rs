@@ -208,9 +208,8 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
     all.extend(saturation);
     all.extend(utilization);
     let is_sign = |held: &Held| matches!(held.criterion.counts, Counts::Hint | Counts::Suspected);
-    let is_measured = |held: &Held| {
-        held.class != Class::Utilization && held.decides && !is_sign(held)
-    };
+    let is_measured =
+        |held: &Held| held.class != Class::Utilization && held.decides && !is_sign(held);
     let hinted = kind == Kind::Saturated && !all.iter().any(is_measured);
     Assessment {
         resource,
@@ -321,7 +320,7 @@ impl Assessment {
     /// Whether every multiprocessor of a GPU was seen to have work: nothing shows what
     /// waits for a GPU, and nothing else can be meant.
     pub fn fills_a_gpu(&self) -> bool {
-        self.leading().is_some_and(|held| held.met && held.criterion.signal == "gpu_sm_active")
+        self.held.iter().any(|held| held.met && held.criterion.signal == "gpu_sm_active")
     }
 
     /// The criterion that says most clearly that the limit is reached.
@@ -333,10 +332,12 @@ impl Assessment {
         } else {
             Class::Saturation
         };
-        self.held
-            .iter()
-            .filter(|held| held.class == wanted)
-            .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)))
+        self.held.iter().filter(|held| held.class == wanted).max_by(|a, b| {
+            // One whose conditions do not hold says nothing here.
+            let by_conditions = a.but.is_none().cmp(&b.but.is_none());
+            let shares = [a, b].map(|held| held.value / held.criterion.limit);
+            by_conditions.then(shares[0].total_cmp(&shares[1]))
+        })
     }
 
     /// Its name with its device, in a sentence.

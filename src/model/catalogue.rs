@@ -137,14 +137,33 @@ const GPU: Option<&str> = Some("gpu");
 const REMOTE_MOUNTS: &[super::expr::Match] = &[In(
     "fstype",
     &[
-        "nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "fuse.ceph", "fuse.ceph-fuse", "glusterfs",
-        "fuse.glusterfs", "lustre", "beegfs", "gpfs", "afs", "fuse.sshfs", "fuse.s3fs",
-        "fuse.gcsfuse", "fuse.rclone", "fuse.juicefs", "fuse.JuiceFS",
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.ceph-fuse",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "afs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.juicefs",
+        "fuse.JuiceFS",
     ],
 )];
 /// What Amazon EC2, Google Compute Engine and Azure write into the DMI table.
-const CLOUD: &[super::expr::Match] =
-    &[In("system_vendor", &["Amazon EC2", "Google", "Google Compute Engine", "Microsoft Corporation"])];
+const CLOUD: &[super::expr::Match] = &[In(
+    "system_vendor",
+    &["Amazon EC2", "Google", "Google Compute Engine", "Microsoft Corporation"],
+)];
 
 /// A counter of the ENA driver by ethtool: under its own name, as node_exporter has it, or
 /// with the suffix that the naming rules of Prometheus ask for.
@@ -161,7 +180,10 @@ macro_rules! ena {
 macro_rules! nfs_time {
     ($kind:literal) => {
         Div(
-            &Rate(metric(concat!("node_mountstats_nfs_operations_", $kind, "_time_seconds_total")), EXPORT),
+            &Rate(
+                metric(concat!("node_mountstats_nfs_operations_", $kind, "_time_seconds_total")),
+                EXPORT,
+            ),
             &Rate(metric("node_mountstats_nfs_operations_requests_total"), EXPORT),
         )
     };

@@ -2,6 +2,8 @@
 //! anything that speaks it.
 
 pub mod client;
+pub mod companions;
+pub mod containers;
 pub mod decode;
 pub mod secrets;
 mod selector;

@@ -27,8 +27,20 @@ pub(super) static RESOURCE: Resource = Resource {
         "the number of the last error, which may be old; shown",
     )],
     follows: &[
-        Relation { between: same, ..Relation::always("gpu-power", "its clock is lowered for power, so the same work takes longer") },
-        Relation { between: same, ..Relation::always("gpu-thermal", "its clock is lowered for heat, so the same work takes longer") },
+        Relation {
+            between: same,
+            ..Relation::always(
+                "gpu-power",
+                "its clock is lowered for power, so the same work takes longer",
+            )
+        },
+        Relation {
+            between: same,
+            ..Relation::always(
+                "gpu-thermal",
+                "its clock is lowered for heat, so the same work takes longer",
+            )
+        },
     ],
     blind: "the GPU was not sampled (dcgm-exporter in the same Prometheus)",
     advice: "a faster or a second GPU, or less work for each item; profile the kernels first, a GPU that is busy may still be used badly",

@@ -41,7 +41,10 @@ pub(super) static RESOURCE: Resource = Resource {
         Relation {
             // An export that was measured; what is only suspected explains nothing.
             between: |_, export| export.is_some(),
-            ..Relation::always("remote-storage", "tasks wait for a file system elsewhere, which no disk here shows")
+            ..Relation::always(
+                "remote-storage",
+                "tasks wait for a file system elsewhere, which no disk here shows",
+            )
         },
     ],
     own: Some(("load_disk_bytes", "disk_bytes")),

@@ -53,9 +53,10 @@ impl Case<'_> {
     pub(super) fn is_standing(&self, one: &Assessment) -> bool {
         let is_suspect = one.resource.name == "gpu-memory"
             || (one.resource.name == "remote-storage" && one.hinted);
-        let signal = one.leading().filter(|_| is_suspect).and_then(|held| {
-            self.node.signals.get(held.criterion.signal, held.device.as_deref())
-        });
+        let signal = one
+            .leading()
+            .filter(|_| is_suspect)
+            .and_then(|held| self.node.signals.get(held.criterion.signal, held.device.as_deref()));
         let Some((signal, typical)) =
             signal.and_then(|signal| Some((signal, signal.median(self.window)?)))
         else {
@@ -121,7 +122,11 @@ impl Case<'_> {
             .iter()
             .take(MOST_NAMED)
             .map(|(answers, name)| {
-                if *answers { (*name).to_owned() } else { format!("{name} (its size could not be read)") }
+                if *answers {
+                    (*name).to_owned()
+                } else {
+                    format!("{name} (its size could not be read)")
+                }
             })
             .collect();
         if more > 0 {
@@ -142,7 +147,6 @@ impl Case<'_> {
 
     /// Another explanation of a verdict with this root, in a sentence or two.
     fn rival(&self, root: &Assessment) -> Option<String> {
-        let led_by = root.leading().map(|held| held.criterion.signal);
         match root.resource.name {
             "cpu-affinity" | "cpu-core" => self.quota_as_rival(),
             "remote-storage" if root.hinted => Some(format!(
@@ -155,7 +159,7 @@ impl Case<'_> {
                     self.mounts_in_words()
                 ))
             }
-            "gpu" if led_by != Some("gpu_sm_active") => Some(
+            "gpu" if !root.fills_a_gpu() => Some(
                 "Only the presence of a kernel was measured: a kernel that uses a small part of the GPU shows the same. DCGM_FI_PROF_SM_ACTIVE of dcgm-exporter would tell."
                     .to_owned(),
             ),
