@@ -47,7 +47,7 @@ fn machines() -> Machines {
 }
 
 /// The node of 16 cores at these levels, with what was found beside it.
-fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Verdict {
+fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Option<Verdict> {
     let mut signals: BTreeMap<String, Vec<Signal>> = BTreeMap::new();
     for (name, device, v) in levels {
         let signal =
@@ -111,7 +111,8 @@ fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Verdict {
         workers: vec![],
         events: vec![],
     };
-    analyze(&run).nodes[0].phases[0].verdict.clone()
+    let node = analyze(&run).nodes.into_iter().next()?;
+    node.phases.into_iter().next().map(|phase| phase.verdict)
 }
 
 /// A node at 20 % with PSI at 58 %, which no core explains.
@@ -144,7 +145,7 @@ fn a_pod_that_its_quota_holds_back_is_the_verdict() {
         let mut levels = PRESSED;
         levels[1].2 = core;
         levels[3].2 = 0.58 - core;
-        let verdict = judged(&levels, found.clone());
+        let verdict = judged(&levels, found.clone()).unwrap();
         assert_eq!(
             (verdict.resource.as_str(), verdict.device.as_deref(), verdict.kind, verdict.grade),
             ("cpu-quota", Some("shop/cart-0/app"), Kind::Saturated, Grade::Likely),
@@ -153,11 +154,11 @@ fn a_pod_that_its_quota_holds_back_is_the_verdict() {
         );
     }
     // Without those series nobody saw a quota.
-    let verdict = judged(&PRESSED, vec![]);
+    let verdict = judged(&PRESSED, vec![]).unwrap();
     assert_eq!((verdict.resource.as_str(), verdict.grade), ("cpu-quota", Grade::Possible));
     let mut levels = PRESSED;
-    levels[1].2 = 0.97;
-    let verdict = judged(&levels, vec![]);
+    (levels[1].2, levels[3].2) = (0.97, -0.39);
+    let verdict = judged(&levels, vec![]).unwrap();
     assert_eq!(verdict.grade, Grade::Possible, "{}", verdict.statement);
     assert!(verdict.statement.contains("CPU quota"), "{}", verdict.statement);
     assert!(verdict.statement.contains("affinity"), "{}", verdict.statement);
@@ -174,12 +175,12 @@ fn a_gpu_that_is_capped_for_power_is_the_verdict() {
     ];
     let mut levels = PRESSED;
     (levels[2].2, levels[3].2) = (0.02, 0.0);
-    let verdict = judged(&levels, companions::found(series, &machines(), 120.0));
+    let verdict = judged(&levels, companions::found(series, &machines(), 120.0)).unwrap();
     assert_eq!(
         (verdict.resource.as_str(), verdict.device.as_deref(), verdict.grade),
         ("gpu-power", Some("0"), Grade::Likely),
         "{}",
         verdict.statement
     );
-    assert_eq!(judged(&levels, vec![]).resource, "none");
+    assert_eq!(judged(&levels, vec![]).unwrap().resource, "none");
 }

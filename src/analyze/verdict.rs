@@ -222,6 +222,7 @@ impl Case<'_> {
             let root = assessments.iter().any(|other| {
                 other.resource.name == relation.root
                     && (relation.between)(assessment.device.as_deref(), other.device.as_deref())
+                    && self.can_explain(other, assessment)
                     && (other.at_limit()
                         || (assessment.kind == Kind::Near && other.kind == Kind::Near))
             });

@@ -144,6 +144,38 @@ fn tasks_that_sleep_while_no_disk_is_busy_wait_for_something_else() {
 }
 
 #[test]
+fn tasks_that_sleep_may_also_wait_for_a_limit_or_for_memory() {
+    let blocked: (&str, &dyn Fn(i64) -> f64) =
+        ("node_procs_blocked", &|second| while_loaded(second, 250.0));
+    // Pressure of I/O rises with them. Where remote storage is mounted, it is meant.
+    let waiting = Machine { psi_io: 0.95, ..Machine::default() };
+    let verdict = judged(&with(&waiting, &[blocked, (MOUNT, &|_| 0.0)]));
+    assert_eq!((verdict.resource.as_str(), verdict.grade), ("remote-storage", Grade::Possible));
+    assert!(verdict.statement.contains("I/O limit"), "{}", verdict.statement);
+    let verdict = judged(&with(&waiting, &[blocked]));
+    assert_eq!((verdict.resource.as_str(), verdict.grade), ("io-limit", Grade::Possible));
+    assert!(verdict.statement.contains("remote storage"), "{}", verdict.statement);
+    // A limit that was seen is the root.
+    let used = |second: i64| loaded(second);
+    let limit = "stressor_cgroup_io_limit_used_seconds_total{cgroup=\"/a\"}";
+    let verdict = judged(&with(&waiting, &[blocked, (MOUNT, &|_| 0.0), (limit, &used)]));
+    assert_eq!((verdict.resource.as_str(), verdict.device.as_deref()), ("io-limit", Some("/a")));
+    let thrashing = Machine { available_gib: 0.3, psi_memory: 0.6, ..Machine::default() };
+    let verdict = judged(&with(&thrashing, &[blocked]));
+    assert_eq!(verdict.resource, "memory");
+    assert!(!verdict.statement.contains("remote"), "{}", verdict.statement);
+}
+
+#[test]
+fn spent_credits_are_named_where_the_hypervisor_takes_time() {
+    let mut run = with(&Machine { steal: 0.4, busy: [0.5; 2], ..Machine::default() }, &[]);
+    add(&mut run, "cpu_credits", None, 100.0, 0.0);
+    let verdict = judged(&run);
+    assert_eq!(verdict.resource, "cpu-steal");
+    assert!(verdict.statement.contains("credits are spent"), "{}", verdict.statement);
+}
+
+#[test]
 fn tasks_that_slept_from_the_first_sample_on_are_a_note_and_not_none() {
     let hung: (&str, &dyn Fn(i64) -> f64) = ("node_procs_blocked", &|_| 250.0);
     let verdict = judged(&with(&Machine::default(), &[hung, (MOUNT, &|_| 1.0)]));
@@ -191,8 +223,7 @@ fn an_nfs_server_that_answers_slowly_is_likely_and_a_quick_one_is_none() {
     let of_export = |response_s: f64, per_second: f64| {
         let sum = move |each: f64| {
             move |second: i64| {
-                per_second
-                    * (0.002 * (second - loaded(second) as i64) as f64 + each * loaded(second))
+                per_second * (0.002 * second.min(BASELINE_S) as f64 + each * loaded(second))
             }
         };
         let (response, request) = (sum(response_s), sum(response_s));

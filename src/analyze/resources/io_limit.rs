@@ -38,14 +38,10 @@ pub(super) static RESOURCE: Resource = Resource {
             between: |_, disk| is_stacked(disk),
             ..Relation::always("disk", "it is what gives the disk that lies on it its speed")
         },
-        Relation {
-            // An export that was measured; what is only suspected explains nothing.
-            between: |_, export| export.is_some(),
-            ..Relation::always(
-                "remote-storage",
-                "tasks wait for a file system elsewhere, which no disk here shows",
-            )
-        },
+        Relation::always(
+            "remote-storage",
+            "tasks wait for a file system elsewhere, which no disk here shows",
+        ),
     ],
     own: Some(("load_disk_bytes", "disk_bytes")),
     blind: "no cgroup with an I/O limit in sight, or node_exporter, which does not export them",

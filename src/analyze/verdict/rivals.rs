@@ -66,6 +66,19 @@ impl Case<'_> {
         until.into_iter().all(|point| (point.v - typical).abs() <= CONSTANT * typical)
     }
 
+    /// Whether a root that is only suspected may explain something else: remote storage,
+    /// where some is mounted, explains what is only concluded; an I/O limit that nobody saw
+    /// does not explain tasks that may wait for remote storage.
+    pub(super) fn can_explain(&self, root: &Assessment, other: &Assessment) -> bool {
+        match root.resource.name {
+            "remote-storage" if root.hinted => {
+                other.hinted && !self.node.signals.all("remote_mounts").is_empty()
+            }
+            "io-limit" if root.hinted => other.resource.name != "remote-storage",
+            _ => true,
+        }
+    }
+
     /// A note on what has been so from the first sample on.
     pub(super) fn standing_notes(&self, standing: &[&Assessment]) -> String {
         let of = |name: &str| standing.iter().any(|one| one.resource.name == name);
@@ -137,6 +150,11 @@ impl Case<'_> {
 
     /// The verdict with the other explanations that the data leave open.
     pub(super) fn with_rivals(&self, root: &Assessment, verdict: Verdict) -> Verdict {
+        let spent = self.median_of("cpu_credits").is_some_and(|left| left < 1.0);
+        if root.resource.name == "cpu-steal" && spent {
+            let statement = format!("{} The instance's CPU credits are spent.", verdict.statement);
+            return Verdict { statement, ..verdict };
+        }
         let Some(rival) = self.rival(root) else { return verdict };
         Verdict {
             grade: verdict.grade.min(Grade::Possible),
