@@ -175,7 +175,13 @@ impl Case<'_> {
         }
         let Some(root) = roots.first().copied().or(near) else {
             let mut clean = self.clean(assessments, unobserved);
-            clean.statement.push_str(&self.standing_notes(&standing));
+            let is_unknown = clean.kind == Kind::Unknown && !standing.is_empty();
+            let note = if is_unknown {
+                " It was so from the first sample on, and may be older than this window.".to_owned()
+            } else {
+                self.standing_notes(&standing)
+            };
+            clean.statement.push_str(&note);
             return clean;
         };
         let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.whole);

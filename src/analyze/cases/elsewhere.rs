@@ -73,8 +73,14 @@ fn pressed(running: f64) -> Machine {
 
 #[test]
 fn pressure_beside_a_busy_core_leaves_two_explanations() {
+    // Few tasks are ready to run: those that wait are held back, and not by that core.
     let verdict = judged(&with(&pressed(1.0), &[]));
-    assert_eq!(verdict.grade, Grade::Possible, "{}", verdict.statement);
+    assert_eq!(
+        (verdict.resource.as_str(), verdict.grade),
+        ("cpu-quota", Grade::Possible),
+        "{}",
+        verdict.statement
+    );
     for word in ["affinity", "CPU quota", "container"] {
         assert!(verdict.statement.contains(word), "{}", verdict.statement);
     }

@@ -28,6 +28,18 @@ pub(super) static RESOURCE: Resource = Resource {
         )
         .when(&[Condition::AtLeast("cgroup_cpu_quota_used", 0.50)]),
         saturation(
+            "cpu_psi_some",
+            0.50,
+            Counts::Hint,
+            "tasks wait half the time and are not counted as ready to run, while the node has idle cores: something withholds the cores from them. One busy core need not be what they wait for",
+        )
+        .when(&[
+            Condition::AtLeast("cpu_core_max", 0.95),
+            Condition::Below("cpu_busy", 0.85),
+            Condition::Below("cpu_psi_some", 0.85),
+            Condition::Below("cpu_runnable_per_busy_core", 2.0),
+        ]),
+        saturation(
             "cpu_wait_unexplained",
             0.20,
             Counts::Hint,

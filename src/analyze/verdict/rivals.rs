@@ -167,6 +167,12 @@ impl Case<'_> {
     fn rival(&self, root: &Assessment) -> Option<String> {
         match root.resource.name {
             "cpu-affinity" | "cpu-core" => self.quota_as_rival(),
+            "cpu-quota"
+                if root.hinted
+                    && self.median_of("cpu_core_max").is_some_and(|most| most >= 0.95) =>
+            {
+                self.quota_as_rival()
+            }
             "remote-storage" if root.hinted => Some(format!(
                 "The tasks were in uninterruptible sleep while no local disk was busy{}. An I/O limit of a container or unit looks the same; `ps -eo state,wchan:32,args | grep ^D` on the node shows what they wait in.",
                 self.mounts_in_words()
