@@ -155,7 +155,10 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
             && held.value >= held.criterion.near
     });
     let waits_seen = saturation.iter().any(|held| {
-        !matches!(held.criterion.counts, Counts::Substitute | Counts::Hint | Counts::Never)
+        !matches!(
+            held.criterion.counts,
+            Counts::Substitute | Counts::Hint | Counts::Suspected | Counts::Never
+        )
     });
     // Of its own: what counts only at a utilization may be anyone's.
     let seen_directly = !utilization.is_empty()
@@ -171,7 +174,7 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
     for held in saturation.iter_mut().chain(&mut errors) {
         held.decides = held.met
             && match held.criterion.counts {
-                Counts::Alone | Counts::Hint => true,
+                Counts::Alone | Counts::Hint | Counts::Suspected => true,
                 // A ceiling that is not seen cannot be asked.
                 Counts::Near => near || utilization.is_empty(),
                 Counts::AtLimit | Counts::Substitute => at_limit,
@@ -201,10 +204,13 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
     let most = counting.max_by(|a, b| a.value.total_cmp(&b.value));
     let (utilization_now, utilization_before) =
         most.map_or((None, None), |held| (Some(share(held.value)), held.before.map(share)));
-    let hinted = kind == Kind::Saturated && !seen_directly;
     let mut all = errors;
     all.extend(saturation);
     all.extend(utilization);
+    let is_sign = |held: &Held| matches!(held.criterion.counts, Counts::Hint | Counts::Suspected);
+    let is_measured =
+        |held: &Held| held.class != Class::Utilization && held.decides && !is_sign(held);
+    let hinted = kind == Kind::Saturated && !all.iter().any(is_measured);
     Assessment {
         resource,
         device,
@@ -284,6 +290,12 @@ impl Seen<'_> {
             Condition::Below(_, most) => median.is_some_and(|median| median < *most),
             Condition::Unseen(_) => median.is_none(),
             Condition::Seen(_) => !self.signals.all(name).is_empty(),
+            Condition::AllBelow(_, most) => self
+                .signals
+                .all(name)
+                .iter()
+                .filter_map(|signal| signal.median(self.window))
+                .all(|median| median < *most),
         }
     }
 }
@@ -298,8 +310,17 @@ impl Assessment {
     pub fn waits_seen(&self) -> bool {
         self.held.iter().any(|held| {
             held.class != Class::Utilization
-                && !matches!(held.criterion.counts, Counts::Hint | Counts::Never)
+                && !matches!(
+                    held.criterion.counts,
+                    Counts::Hint | Counts::Suspected | Counts::Never
+                )
         })
+    }
+
+    /// Whether every multiprocessor of a GPU was seen to have work: nothing shows what
+    /// waits for a GPU, and nothing else can be meant.
+    pub fn fills_a_gpu(&self) -> bool {
+        self.held.iter().any(|held| held.met && held.criterion.signal == "gpu_sm_active")
     }
 
     /// The criterion that says most clearly that the limit is reached.
@@ -311,10 +332,12 @@ impl Assessment {
         } else {
             Class::Saturation
         };
-        self.held
-            .iter()
-            .filter(|held| held.class == wanted)
-            .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)))
+        self.held.iter().filter(|held| held.class == wanted).max_by(|a, b| {
+            // One whose conditions do not hold says nothing here.
+            let by_conditions = a.but.is_none().cmp(&b.but.is_none());
+            let shares = [a, b].map(|held| held.value / held.criterion.limit);
+            by_conditions.then(shares[0].total_cmp(&shares[1]))
+        })
     }
 
     /// Its name with its device, in a sentence.
@@ -325,7 +348,12 @@ impl Assessment {
                 .resource
                 .title
                 .replace("of cgroup {device}", "of a cgroup")
+                .replace(" on {device}", "")
                 .replace("of {device}", "of the system"),
+            // A group is a path; a container has the name that its orchestrator gave it.
+            _ if !device.starts_with('/') && device.matches('/').count() == 2 => {
+                self.resource.title.replace("cgroup", "container")
+            }
             _ => self.resource.title.to_owned(),
         };
         title.replace("{device}", device).trim_end().to_owned()

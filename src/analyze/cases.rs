@@ -3,6 +3,7 @@
 //! have to do with it, in files of their own.
 
 mod data;
+mod elsewhere;
 mod fleet;
 mod loads;
 mod machine;

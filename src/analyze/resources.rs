@@ -11,19 +11,28 @@ mod cpu_softirq;
 mod cpu_steal;
 mod cpu_thermal;
 mod disk;
+mod disk_allowance;
 mod file_descriptors;
 mod filesystem;
+mod gpu;
+mod gpu_memory;
+mod gpu_power;
+mod gpu_thermal;
 mod inodes;
 mod io_limit;
 mod memory;
 mod memory_limit;
 mod network;
+mod network_allowance;
 mod network_path;
 mod pids;
 mod ports;
+mod remote_storage;
 mod sockets;
 mod tcp_listen;
 mod udp_receive;
+
+pub(in crate::analyze) use remote_storage::MANY as MANY_TASKS;
 
 use crate::model::{catalogue, stats::Stat};
 
@@ -58,6 +67,8 @@ pub enum Condition {
     Unseen(&'static str),
     /// It is there, of any device.
     Seen(&'static str),
+    /// It is below this on every device that was seen.
+    AllBelow(&'static str, f64),
 }
 
 impl Condition {
@@ -67,7 +78,8 @@ impl Condition {
             Self::AtLeast(signal, _)
             | Self::Below(signal, _)
             | Self::Unseen(signal)
-            | Self::Seen(signal) => signal,
+            | Self::Seen(signal)
+            | Self::AllBelow(signal, _) => signal,
         }
     }
 
@@ -78,6 +90,7 @@ impl Condition {
             Self::Seen(signal) => return format!("{signal} seen"),
             Self::AtLeast(_, limit) => ("at least", *limit),
             Self::Below(_, limit) => ("below", *limit),
+            Self::AllBelow(_, limit) => ("everywhere below", *limit),
         };
         let unit = catalogue::unit_of(self.signal());
         let limit = unit.map_or_else(|| limit.to_string(), |unit| unit.show(limit));
@@ -100,6 +113,9 @@ pub enum Counts {
     /// rest of the machine would look like if it were the limit. Makes a
     /// verdict possible, never likely.
     Hint,
+    /// In any case, and also when the resource itself is seen; another cause can look the
+    /// same. Makes a verdict possible, never likely.
+    Suspected,
     /// Shown, but never decides.
     Never,
 }
@@ -175,6 +191,8 @@ impl Resource {
 /// All resources, in causal order: of two that are equally near to their
 /// limit, the earlier is more likely the root.
 pub static ALL: &[&Resource] = &[
+    &network_allowance::RESOURCE,
+    &disk_allowance::RESOURCE,
     &memory_limit::RESOURCE,
     &cpu_quota::RESOURCE,
     &io_limit::RESOURCE,
@@ -188,6 +206,11 @@ pub static ALL: &[&Resource] = &[
     &cpu_core::RESOURCE,
     &network::RESOURCE,
     &network_path::RESOURCE,
+    &remote_storage::RESOURCE,
+    &gpu_power::RESOURCE,
+    &gpu_thermal::RESOURCE,
+    &gpu::RESOURCE,
+    &gpu_memory::RESOURCE,
     &filesystem::RESOURCE,
     &inodes::RESOURCE,
     &file_descriptors::RESOURCE,
@@ -199,9 +222,21 @@ pub static ALL: &[&Resource] = &[
     &sockets::RESOURCE,
 ];
 
+/// Signals that decide nothing by themselves, but say what a machine has (a cloud's
+/// allowances, remote file systems, GPUs) and what else may explain a verdict.
+const CONTEXT: &[&str] = &[
+    "cloud_vm",
+    "gpu_capacity",
+    "remote_mounts",
+    "io_blocked",
+    "cpu_load1",
+    "cpu_runnable",
+    "cpu_runnable_per_busy_core",
+];
+
 /// Every signal that a verdict can rest on.
 pub fn decisive() -> Vec<&'static str> {
-    let mut names: Vec<&'static str> = Vec::new();
+    let mut names: Vec<&'static str> = CONTEXT.to_vec();
     for resource in ALL {
         for criterion in resource.criteria() {
             names.push(criterion.signal);

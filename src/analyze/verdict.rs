@@ -7,6 +7,7 @@ mod lists;
 mod none;
 mod plateau;
 mod qualify;
+mod rivals;
 
 use lists::{exonerated, next, unobserved};
 
@@ -116,6 +117,7 @@ impl Case<'_> {
             .flat_map(|resource| {
                 assess::resource(resource, &self.node.signals, window, whole, baseline)
             })
+            .filter(|one| self.applies(one.resource, one.kind))
             .collect()
     }
 
@@ -150,9 +152,13 @@ impl Case<'_> {
         if let Some(generator) = self.generator(assessments, &unobserved) {
             return generator;
         }
+        let (standing, moving): (Vec<&Assessment>, Vec<&Assessment>) = assessments
+            .iter()
+            .filter(|one| one.at_limit() || one.kind == Kind::Near)
+            .partition(|one| self.is_standing(one));
         let mut roots: Vec<&Assessment> = Vec::new();
         let mut consequences = Vec::new();
-        for assessment in assessments.iter().filter(|assessment| assessment.at_limit()) {
+        for assessment in moving.iter().copied().filter(|one| one.at_limit()) {
             match self.root_of(assessment, assessments) {
                 Some(relation) => consequences.push(Mention {
                     resource: assessment.resource.name.to_owned(),
@@ -163,14 +169,22 @@ impl Case<'_> {
             }
         }
         // Nothing at its limit: the nearest, if one is near.
-        let near = assessments.iter().find(|assessment| {
+        let near = moving.iter().copied().find(|assessment| {
             assessment.kind == Kind::Near && self.root_of(assessment, assessments).is_none()
         });
         if let Some(part) = roots.is_empty().then(|| self.episode()).flatten() {
             return part;
         }
         let Some(root) = roots.first().copied().or(near) else {
-            return self.clean(assessments, unobserved);
+            let mut clean = self.clean(assessments, unobserved);
+            let is_unknown = clean.kind == Kind::Unknown && !standing.is_empty();
+            let note = if is_unknown {
+                " It was so from the first sample on, and may be older than this window.".to_owned()
+            } else {
+                self.standing_notes(&standing)
+            };
+            clean.statement.push_str(&note);
+            return clean;
         };
         let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.whole);
         let since = self.since(root);
@@ -197,14 +211,14 @@ impl Case<'_> {
                 has_load: self.run.manifest.phases.iter().any(|phase| !phase.loads.is_empty()),
                 others: &others,
                 busiest: self.busiest(root),
-            }),
+            }) + &self.standing_notes(&standing),
             evidence,
             consequences,
             exonerated: exonerated(assessments),
             unobserved,
             next: next(root, assessments),
         };
-        self.tested(root, verdict)
+        self.tested(root, self.with_rivals(root, verdict))
     }
 
     /// The root that explains this resource being at its limit.
@@ -217,6 +231,7 @@ impl Case<'_> {
             let root = assessments.iter().any(|other| {
                 other.resource.name == relation.root
                     && (relation.between)(assessment.device.as_deref(), other.device.as_deref())
+                    && self.can_explain(other, assessment)
                     && (other.at_limit()
                         || (assessment.kind == Kind::Near && other.kind == Kind::Near))
             });
@@ -289,7 +304,9 @@ impl Case<'_> {
             }
             // At a ceiling that is known, and what would wait for it was looked
             // at and does not.
-            Kind::Full if vital_unseen == 0 && root.waits_seen() => Grade::Likely,
+            Kind::Full if vital_unseen == 0 && (root.waits_seen() || root.fills_a_gpu()) => {
+                Grade::Likely
+            }
             _ => Grade::Possible,
         }
     }

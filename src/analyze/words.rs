@@ -53,7 +53,10 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
         let strongest = root
             .held
             .iter()
-            .filter(|held| held.class == class && (held.decides || class == Class::Utilization))
+            .filter(|held| {
+                let shows_use = class == Class::Utilization && held.but.is_none();
+                held.class == class && (held.decides || shows_use)
+            })
             .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)));
         because.extend(strongest.map(measured));
     }

@@ -79,7 +79,9 @@ fn text() -> String {
         if row.in_prometheus {
             let _ = writeln!(text, "  {:<28} {}", "", row.expr.promql("", "$window"));
         } else {
-            let _ = writeln!(text, "  {:<28} the embedded sampler only", "");
+            let from =
+                if row.is_companion() { "another exporter" } else { "the embedded sampler only" };
+            let _ = writeln!(text, "  {:<28} {from}", "");
         }
     }
     text

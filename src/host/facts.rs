@@ -38,7 +38,37 @@ pub fn read(roots: &Roots) -> HostFacts {
         cgroup: groups.interface.to_owned(),
         limits: groups.in_words(),
         absent: absent(roots),
+        vendor: vendor(roots).unwrap_or_default(),
+        gpus: gpus(roots),
     }
+}
+
+/// Who made the machine, as the firmware's DMI table has it.
+pub fn vendor(roots: &Roots) -> Option<String> {
+    roots.sys_text("class/dmi/id/sys_vendor").filter(|vendor| !vendor.is_empty())
+}
+
+/// GPUs on the PCI bus that compute: display controllers (class 03) of NVIDIA, and 3D
+/// controllers and processing accelerators (classes 0302, 0380 and 1200) of AMD and Intel.
+/// The graphics chip of a server's console is none.
+fn gpus(roots: &Roots) -> u32 {
+    let devices = std::fs::read_dir(roots.sys.join("bus/pci/devices"));
+    let is_gpu = |name: &std::path::Path| {
+        let number = |file: &str| {
+            let text = roots.sys_text(name.join(file))?;
+            u32::from_str_radix(text.trim_start_matches("0x"), 16).ok()
+        };
+        let (Some(class), Some(vendor)) = (number("class"), number("vendor")) else {
+            return false;
+        };
+        match vendor {
+            0x10de => class >> 16 == 0x03,
+            0x1002 | 0x8086 => [0x0302, 0x0380, 0x1200].contains(&(class >> 8)),
+            _ => false,
+        }
+    };
+    let count = devices.into_iter().flatten().flatten().filter(|one| is_gpu(&one.path())).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn field<'a>(text: &'a str, key: &str) -> &'a str {
@@ -69,6 +99,27 @@ mod tests {
         assert!(!facts.hostname.is_empty());
         assert!(facts.cores >= 1);
         assert!(facts.memory_bytes > 0);
+    }
+
+    #[test]
+    fn a_gpu_is_no_graphics_chip_of_a_console() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        for (at, class, vendor) in [
+            ("00:02.0", "0x030000", "0x1a03"),
+            ("00:03.0", "0x030200", "0x10de"),
+            ("00:04.0", "0x020000", "0x10de"),
+            ("00:05.0", "0x030000", "0x8086"),
+        ] {
+            let device = folder.path().join("bus/pci/devices").join(at);
+            std::fs::create_dir_all(&device).unwrap();
+            std::fs::write(device.join("class"), format!("{class}\n")).unwrap();
+            std::fs::write(device.join("vendor"), format!("{vendor}\n")).unwrap();
+        }
+        assert_eq!(gpus(&roots), 1);
+        std::fs::create_dir_all(folder.path().join("class/dmi/id")).unwrap();
+        std::fs::write(folder.path().join("class/dmi/id/sys_vendor"), "Amazon EC2\n").unwrap();
+        assert_eq!(read(&roots).vendor, "Amazon EC2");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     expr::{
-        Expr::{self, Add, Div, Gauge, Max, MaxRate, OneMinus, Rate, Scale, WhereEqual},
+        Expr::{self, Add, Div, Gauge, Max, MaxRate, OneMinus, Or, Rate, Scale, WhereEqual},
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
     },
@@ -102,6 +102,19 @@ const fn embedded(
     SignalRow { name, resource, class, unit, expr, in_prometheus: false, what }
 }
 
+/// A row that another exporter than node_exporter fills (dcgm-exporter, the EBS CSI
+/// driver, kube-state-metrics); `telemetry::prometheus::companions` reads it.
+const fn companion(
+    name: &'static str,
+    resource: &'static str,
+    class: Class,
+    unit: Unit,
+    expr: Expr,
+    what: &'static str,
+) -> SignalRow {
+    SignalRow { name, resource, class, unit, expr, in_prometheus: false, what }
+}
+
 use Class::{Error, Saturation, Utilization};
 use Unit::{Bytes, BytesPerSecond, Cores, Count as Tasks, PerSecond, Ratio, Seconds};
 
@@ -117,6 +130,64 @@ const REAL_SPEED: Expr = WhereEqual(
 const CGROUP: Option<&str> = Some("cgroup");
 const NETNS: Option<&str> = Some("netns");
 const PROCESS: Option<&str> = Some("process");
+const EXPORT: Option<&str> = Some("export");
+const VOLUME: Option<&str> = Some("volume");
+const GPU: Option<&str> = Some("gpu");
+/// File systems whose data lie on another machine.
+const REMOTE_MOUNTS: &[super::expr::Match] = &[In(
+    "fstype",
+    &[
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "fuse.ceph",
+        "fuse.ceph-fuse",
+        "glusterfs",
+        "fuse.glusterfs",
+        "lustre",
+        "beegfs",
+        "gpfs",
+        "afs",
+        "fuse.sshfs",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+        "fuse.juicefs",
+        "fuse.JuiceFS",
+    ],
+)];
+/// What Amazon EC2, Google Compute Engine and Azure write into the DMI table.
+const CLOUD: &[super::expr::Match] = &[In(
+    "system_vendor",
+    &["Amazon EC2", "Google", "Google Compute Engine", "Microsoft Corporation"],
+)];
+
+/// A counter of the ENA driver by ethtool: under its own name, as node_exporter has it, or
+/// with the suffix that the naming rules of Prometheus ask for.
+macro_rules! ena {
+    ($name:literal) => {
+        Or(
+            &Rate(metric(concat!("node_ethtool_", $name)), DISK),
+            &Rate(metric(concat!("node_ethtool_", $name, "_total")), DISK),
+        )
+    };
+}
+
+/// Seconds that a kind of NFS time grows by for each request of an export.
+macro_rules! nfs_time {
+    ($kind:literal) => {
+        Div(
+            &Rate(
+                metric(concat!("node_mountstats_nfs_operations_", $kind, "_time_seconds_total")),
+                EXPORT,
+            ),
+            &Rate(metric("node_mountstats_nfs_operations_requests_total"), EXPORT),
+        )
+    };
+}
 const CORE_MAX: Expr = Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))));
 const SOFTIRQ: Select = select("node_cpu_seconds_total", &[In("mode", &["softirq", "irq"])]);
 const BUSIEST_DISK: Expr = Max(&Rate(metric("node_disk_io_time_seconds_total"), DISK));
@@ -222,12 +293,64 @@ pub static SIGNALS: &[SignalRow] = &[
     row("pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("node_processes_threads"), None), &Gauge(metric("node_processes_max_threads"), None)), "share of the system's threads in use"),
     embedded("cgroup_pids_ratio", "pids", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_pids"), CGROUP), &Gauge(metric("stressor_cgroup_pids_limit"), CGROUP)), "tasks of the cgroup as a share of its limit"),
     embedded("cgroup_pids_refused", "pids", Error, PerSecond, Rate(metric("stressor_cgroup_pids_refused_total"), CGROUP), "tasks that the cgroup was refused"),
+
+    row("remote_mounts", "remote-storage", Utilization, Tasks, Or(&Gauge(select("node_filesystem_device_error", REMOTE_MOUNTS), MOUNT), &Scale(0.0, &Gauge(select("node_filesystem_size_bytes", REMOTE_MOUNTS), MOUNT))), "remote file systems that are mounted: 1 where the size could not be read, else 0"),
+    row("tasks_uninterruptible", "remote-storage", Saturation, Tasks, Gauge(select("node_processes_state", &[In("state", &["D"])]), None), "processes in uninterruptible sleep (state D), at the instant of the sample"),
+    row("nfs_response_time", "remote-storage", Saturation, Seconds, nfs_time!("response"), "mean time from sending an NFS request to its answer"),
+    row("nfs_queue_time", "remote-storage", Saturation, Seconds, nfs_time!("queue"), "mean time that an NFS request waited here before it was sent"),
+    row("nfs_outstanding", "remote-storage", Saturation, Tasks, Rate(metric("node_mountstats_nfs_operations_request_time_seconds_total"), EXPORT), "mean number of NFS requests under way (Little's law)"),
+    row("nfs_retransmit_ratio", "remote-storage", Saturation, Ratio, Div(&Rate(metric("node_nfs_rpc_retransmissions_total"), None), &Rate(metric("node_nfs_rpcs_total"), None)), "share of NFS requests sent again"),
+
+    row("cloud_vm", "network-allowance", Utilization, Tasks, Gauge(select("node_dmi_info", CLOUD), None), "1 on a machine that Amazon EC2, Google Cloud or Azure made, by its DMI vendor"),
+    row("network_allowance_in", "network-allowance", Saturation, PerSecond, ena!("bw_in_allowance_exceeded"), "packets queued or dropped because the instance's inbound bandwidth was used up"),
+    row("network_allowance_out", "network-allowance", Saturation, PerSecond, ena!("bw_out_allowance_exceeded"), "packets queued or dropped because the instance's outbound bandwidth was used up"),
+    row("network_allowance_packets", "network-allowance", Saturation, PerSecond, ena!("pps_allowance_exceeded"), "packets queued or dropped because the instance's packets per second were used up"),
+    row("network_allowance_connections", "network-allowance", Error, PerSecond, ena!("conntrack_allowance_exceeded"), "packets dropped because the instance tracks no more connections"),
+    row("network_allowance_local", "network-allowance", Error, PerSecond, ena!("linklocal_allowance_exceeded"), "packets to the cloud's own DNS, metadata and time service that were dropped"),
+    companion("disk_allowance_volume", "disk-allowance", Saturation, Ratio, Rate(metric("aws_ebs_csi_exceeded_iops_seconds_total"), VOLUME), "share of time in which more was asked of the volume than its operations or bytes per second (the larger of the two)"),
+    companion("disk_allowance_instance", "disk-allowance", Saturation, Ratio, Rate(metric("aws_ebs_csi_ec2_exceeded_iops_seconds_total"), VOLUME), "share of time in which more was asked of the volumes than the instance's operations or bytes per second (the larger of the two)"),
+    companion("disk_burst_used", "disk-allowance", Utilization, Ratio, OneMinus(&Scale(0.01, &Gauge(metric("aws_ebs_burst_balance_average"), VOLUME))), "share of the burst credits that is spent"),
+    companion("cpu_credits", "cpu-steal", Utilization, Tasks, Gauge(metric("aws_ec2_cpucredit_balance_average"), None), "CPU credits that a burstable instance has left, in minutes of a core"),
+
+    companion("gpu_busy", "gpu", Utilization, Ratio, Scale(0.01, &Gauge(metric("DCGM_FI_DEV_GPU_UTIL"), GPU)), "share of time in which some kernel was on the GPU, however little of it the kernel used"),
+    companion("gpu_engine_active", "gpu", Utilization, Ratio, Gauge(metric("DCGM_FI_PROF_GR_ENGINE_ACTIVE"), GPU), "share of time in which the graphics or compute engine did anything"),
+    companion("gpu_sm_active", "gpu", Utilization, Ratio, Gauge(metric("DCGM_FI_PROF_SM_ACTIVE"), GPU), "share of time in which a multiprocessor had work, averaged over all of them"),
+    companion("gpu_xid", "gpu", Error, Tasks, Gauge(metric("DCGM_FI_DEV_XID_ERRORS"), GPU), "number of the last error (XID) that the driver reported; 0 for none"),
+    companion("gpu_capacity", "gpu", Utilization, Tasks, Gauge(metric("kube_node_status_capacity"), None), "GPUs that the node offers to Kubernetes"),
+    companion("gpu_memory_used_ratio", "gpu-memory", Utilization, Ratio, Div(&Gauge(metric("DCGM_FI_DEV_FB_USED"), GPU), &Add(&Gauge(metric("DCGM_FI_DEV_FB_USED"), GPU), &Gauge(metric("DCGM_FI_DEV_FB_FREE"), GPU))), "share of the GPU's memory in use"),
+    companion("gpu_power_ratio", "gpu-power", Utilization, Ratio, Div(&Gauge(metric("DCGM_FI_DEV_POWER_USAGE"), GPU), &Or(&Gauge(metric("DCGM_FI_DEV_ENFORCED_POWER_LIMIT"), GPU), &Gauge(metric("DCGM_FI_DEV_POWER_MGMT_LIMIT"), GPU))), "power drawn as a share of the limit"),
+    companion("gpu_power_capped", "gpu-power", Saturation, Ratio, Gauge(metric("stressor_gpu_power_capped"), GPU), "1 where the clock was lowered for power, else 0 (bits 2 and 7 of the clock event reasons), at the instant of the sample"),
+    companion("gpu_power_violation", "gpu-power", Saturation, Ratio, Rate(metric("DCGM_FI_DEV_POWER_VIOLATION"), GPU), "share of time in which the clock was lowered for power"),
+    companion("gpu_temperature", "gpu-thermal", Utilization, Tasks, Gauge(metric("DCGM_FI_DEV_GPU_TEMP"), GPU), "temperature of the GPU in degrees Celsius"),
+    companion("gpu_thermal_slowed", "gpu-thermal", Saturation, Ratio, Gauge(metric("stressor_gpu_thermal_slowed"), GPU), "1 where the clock was lowered for heat, else 0 (bits 5 and 6 of the clock event reasons), at the instant of the sample"),
+    companion("gpu_thermal_violation", "gpu-thermal", Saturation, Ratio, Rate(metric("DCGM_FI_DEV_THERMAL_VIOLATION"), GPU), "share of time in which the clock was lowered for heat"),
 ];
 
 impl SignalRow {
-    /// Who can fill it: both sources, or one.
-    pub const fn source(&self) -> &'static str {
-        if self.in_prometheus { "both" } else { "embedded" }
+    /// Who can fill it: both sources, the embedded sampler, or another exporter that is
+    /// scraped by the same Prometheus.
+    pub fn source(&self) -> &'static str {
+        if self.in_prometheus {
+            "both"
+        } else if self.is_companion() {
+            "other exporter"
+        } else {
+            "embedded"
+        }
+    }
+
+    /// Whether another exporter than node_exporter fills it.
+    pub fn is_companion(&self) -> bool {
+        let foreign = ["DCGM_", "aws_", "kube_", "stressor_gpu_"];
+        let metrics = self.expr.metrics();
+        metrics.iter().any(|metric| foreign.iter().any(|prefix| metric.starts_with(prefix)))
+    }
+
+    /// Whether a healthy, fully monitored machine may lack it, because it describes what
+    /// not every machine has: remote file systems, a cloud's allowances, GPUs.
+    pub fn is_optional(&self) -> bool {
+        ["remote-storage", "network-allowance", "disk-allowance"].contains(&self.resource)
+            || self.is_companion()
     }
 }
 

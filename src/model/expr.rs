@@ -39,6 +39,9 @@ pub enum Expr {
     MaxRate(Select, Option<&'static str>),
     /// Sum of gauges.
     Gauge(Select, Option<&'static str>),
+    /// The first, or the second for devices and moments that the first does not have:
+    /// a metric under its older and its newer name.
+    Or(&'static Expr, &'static Expr),
     /// The first, of devices for which these two gauges are equal.
     WhereEqual(&'static Expr, &'static Expr, &'static Expr),
     /// The largest over the devices.
@@ -69,7 +72,9 @@ impl Expr {
         match self {
             Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
             Self::Max(_) => None,
-            Self::Add(a, b) | Self::Div(a, b) => a.device_label().or(b.device_label()),
+            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
+                a.device_label().or(b.device_label())
+            }
             Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => a.device_label(),
         }
     }
@@ -82,7 +87,7 @@ impl Expr {
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
                 a.has_rate()
             }
-            Self::Add(a, b) | Self::Div(a, b) => a.has_rate() || b.has_rate(),
+            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => a.has_rate() || b.has_rate(),
         }
     }
 
@@ -118,6 +123,9 @@ impl Expr {
             Self::Div(a, b) => {
                 format!("({} / ({} > 0))", a.promql(selector, window), b.promql(selector, window))
             }
+            Self::Or(a, b) => {
+                format!("({} or {})", a.promql(selector, window), b.promql(selector, window))
+            }
             Self::WhereEqual(a, b, c) => format!(
                 "({} and ({} == {}))",
                 a.promql(selector, window),
@@ -137,7 +145,7 @@ impl Expr {
             }
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
             Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
-            Self::Add(a, b) | Self::Div(a, b) => {
+            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
                 let mut all = a.metrics();
                 all.extend(b.metrics());
                 all
@@ -182,6 +190,13 @@ impl Expr {
             Self::Add(a, b) => joined(a.points(raw), &b.points(raw), |x, y| Some(x + y)),
             Self::Div(a, b) => {
                 joined(a.points(raw), &b.points(raw), |x, y| (y > 0.0).then(|| x / y))
+            }
+            Self::Or(a, b) => {
+                let mut all = b.points(raw);
+                for (device, points) in a.points(raw) {
+                    all.entry(device).or_default().extend(points);
+                }
+                all
             }
             Self::WhereEqual(a, b, c) => {
                 let equal = joined(b.points(raw), &c.points(raw), |x, y| {
@@ -325,6 +340,34 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
         ("node_network_", &["device"]),
         ("node_qdisc_", &["device", "kind"]),
         ("node_filesystem_", &["device", "device_error", "fstype", "mountpoint"]),
+        ("node_mountstats_nfs_", &["export", "mountaddr", "operation", "protocol"]),
+        ("node_ethtool_", &["device"]),
+        ("node_processes_state", &["state"]),
+        (
+            "node_dmi_info",
+            &[
+                "bios_date",
+                "bios_release",
+                "bios_vendor",
+                "bios_version",
+                "board_asset_tag",
+                "board_name",
+                "board_serial",
+                "board_vendor",
+                "board_version",
+                "chassis_asset_tag",
+                "chassis_serial",
+                "chassis_vendor",
+                "chassis_version",
+                "product_family",
+                "product_name",
+                "product_serial",
+                "product_sku",
+                "product_uuid",
+                "product_version",
+                "system_vendor",
+            ],
+        ),
     ];
     let known = LABELS.iter().find(|(prefix, _)| metric.starts_with(prefix));
     known.map_or(&[], |(_, labels)| labels)
@@ -372,6 +415,22 @@ mod tests {
     fn nothing_over_nothing_is_no_point() {
         let raw = raw(&[(0, &[("a", 1.0), ("b", 1.0)]), (1000, &[("a", 1.0), ("b", 1.0)])]);
         assert!(AWAIT.evaluate(&raw, 1.0).is_empty());
+    }
+
+    #[test]
+    fn an_older_name_of_a_metric_serves_where_the_newer_is_missing() {
+        const EITHER: Expr = Expr::Or(&RATE, &Expr::Rate(metric("b"), Some("device")));
+        let raw = raw(&[
+            (0, &[("a{device=\"x\"}", 0.0), ("b{device=\"x\"}", 0.0), ("b{device=\"y\"}", 0.0)]),
+            (1000, &[("a{device=\"x\"}", 1.0), ("b{device=\"x\"}", 5.0), ("b{device=\"y\"}", 2.0)]),
+        ]);
+        let values: Vec<_> =
+            EITHER.evaluate(&raw, 1.0).into_iter().map(|s| (s.device, s.points[0].v)).collect();
+        assert_eq!(values, [(Some("x".to_owned()), 1.0), (Some("y".to_owned()), 2.0)]);
+        assert_eq!(
+            EITHER.promql("", "4s"),
+            "(sum without () (rate(a{device!=\"\"}[4s])) or sum without () (rate(b{device!=\"\"}[4s])))"
+        );
     }
 
     #[test]

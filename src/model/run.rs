@@ -159,6 +159,11 @@ pub struct HostFacts {
     pub limits: Vec<String>,
     /// What cannot be observed here, and why.
     pub absent: Vec<String>,
+    /// Who made the machine, by its DMI table (`Amazon EC2`, `QEMU`); empty where it is
+    /// not known.
+    pub vendor: String,
+    /// GPUs on its PCI bus.
+    pub gpus: u32,
 }
 
 /// A node of the run.

@@ -5,15 +5,18 @@
 mod cgroup;
 mod cpu;
 mod disk;
+mod ethtool;
 mod kernel;
 mod memory;
 mod namespaces;
 mod network;
+mod nfs;
 mod processes;
 mod qdisc;
 
 use std::time::{Duration, Instant};
 
+use ethtool::Allowances;
 use namespaces::{Among, Namespaces};
 use processes::Processes;
 use qdisc::Queues;
@@ -23,6 +26,7 @@ use crate::{
         Roots,
         cgroup::{Groups, scan::Limited},
         clock::Clock,
+        facts,
     },
     model::series::{Key, Snapshot},
 };
@@ -42,6 +46,9 @@ pub struct Sampler {
     groups: Vec<Groups>,
     limited: Limited,
     queues: Option<Queues>,
+    allowances: Option<Allowances>,
+    /// Who made the machine.
+    vendor: Option<String>,
     namespaces: Namespaces,
     processes: Processes,
     looked: Option<Instant>,
@@ -53,8 +60,12 @@ impl Sampler {
     pub fn new(roots: Roots, clock: Clock) -> Self {
         let groups = vec![Groups::of_self(&roots)];
         // The kernel answers for the machine we run on, and for no other root.
-        let queues = (roots == Roots::default()).then(Queues::open).flatten();
+        let is_here = roots == Roots::default();
+        let queues = is_here.then(Queues::open).flatten();
+        let allowances = is_here.then(|| Allowances::open(&roots)).flatten();
         Self {
+            allowances,
+            vendor: facts::vendor(&roots),
             roots,
             groups,
             limited: Limited::default(),
@@ -91,7 +102,14 @@ impl Sampler {
         memory::sample(roots, &mut values);
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
+        nfs::sample(roots, &mut values);
         kernel::sample(roots, &mut values);
+        if let Some(vendor) = &self.vendor {
+            labelled(&mut values, "node_dmi_info", ("system_vendor", vendor), 1.0);
+        }
+        if let Some(allowances) = &self.allowances {
+            allowances.sample(&mut values);
+        }
         cgroup::sample(&self.groups, &self.limited, &mut values);
         if let Some(queues) = &mut self.queues {
             queues.sample(str::to_owned, &mut values);

@@ -3,6 +3,8 @@
 
 pub mod choice;
 pub mod client;
+pub mod companions;
+pub mod containers;
 pub mod decode;
 pub mod discovery;
 pub mod machines;

@@ -146,13 +146,14 @@ fn read_run(folder: &Path) -> (Run, SignalSet) {
 
 /// Counts of an instant: two readers at two moments see two numbers. (The load
 /// average is renewed every five seconds, while it climbs.)
-const OF_AN_INSTANT: [&str; 6] = [
+const OF_AN_INSTANT: [&str; 7] = [
     "cpu_load1",
     "cpu_runnable",
     "cpu_runnable_per_core",
     "cpu_runnable_per_busy_core",
     "io_blocked",
     "network_queue_bytes",
+    "tasks_uninterruptible",
 ];
 
 /// Quotients, and what they divide by. A mean of quotients is another number for

@@ -14,7 +14,23 @@ pub(super) static RESOURCE: Resource = Resource {
             0.95,
             "one core with no idle time (pmie per_cpu.some_util: 95 %)",
         )
-        .when(&[Condition::AtLeast("cpu_psi_some", 0.50), Condition::Below("cpu_busy", 0.85)]),
+        .when(&[Condition::AtLeast("cpu_psi_some", 0.85), Condition::Below("cpu_busy", 0.85)]),
+        utilization(
+            "cpu_core_max",
+            0.95,
+            0.95,
+            "the same with less waiting, where the waiting tasks are counted as ready to run: those that a quota holds back are not",
+        )
+        .when(&[
+            Condition::AtLeast("cpu_psi_some", 0.50),
+            Condition::AtLeast("cpu_runnable_per_busy_core", 2.0),
+            Condition::Below("cpu_busy", 0.85),
+        ]),
+        utilization("cpu_core_max", 0.95, 0.95, "the same, where nobody counts tasks").when(&[
+            Condition::AtLeast("cpu_psi_some", 0.50),
+            Condition::Unseen("cpu_runnable_per_busy_core"),
+            Condition::Below("cpu_busy", 0.85),
+        ]),
         utilization("cpu_core_max", 0.95, 0.95, "the same, where the kernel has no PSI").when(&[
             Condition::Unseen("cpu_psi_some"),
             Condition::AtLeast("cpu_runnable_per_busy_core", 3.0),

@@ -1,6 +1,6 @@
 //! The CPU quota of the own cgroup.
 
-use super::{BLANK, Counts, Relation, Resource, saturation, utilization};
+use super::{BLANK, Condition, Counts, Relation, Resource, saturation, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-quota",
@@ -21,6 +21,25 @@ pub(super) static RESOURCE: Resource = Resource {
             "throttled in a quarter of the periods (kubernetes-mixin CPUThrottlingHigh), with four fifths of the quota used: short bursts are throttled at little use (kubernetes-mixin issue 108)",
         ),
         saturation(
+            "cgroup_cpu_throttled",
+            0.50,
+            Counts::Alone,
+            "throttled in half of the periods, with half of the quota used: its threads use up a period's quota at once and wait for the rest of it",
+        )
+        .when(&[Condition::AtLeast("cgroup_cpu_quota_used", 0.50)]),
+        saturation(
+            "cpu_psi_some",
+            0.50,
+            Counts::Hint,
+            "tasks wait half the time and are not counted as ready to run, while the node has idle cores: something withholds the cores from them. One busy core need not be what they wait for",
+        )
+        .when(&[
+            Condition::AtLeast("cpu_core_max", 0.95),
+            Condition::Below("cpu_busy", 0.85),
+            Condition::Below("cpu_psi_some", 0.85),
+            Condition::Below("cpu_runnable_per_busy_core", 2.0),
+        ]),
+        saturation(
             "cpu_wait_unexplained",
             0.20,
             Counts::Hint,
@@ -32,7 +51,7 @@ pub(super) static RESOURCE: Resource = Resource {
         "what the hypervisor withholds, tasks wait for while no core is busy",
     )],
     own: Some(("load_cpu_cores", "cpu_busy_cores")),
-    blind: "no CPU quota in sight of this process, or node_exporter, which does not export it",
+    blind: "no CPU quota in sight of this process, or node_exporter, which does not export it (cAdvisor or the kubelet in the same Prometheus do)",
     advice: "raise the quota, or accept it: the host itself may have cores to spare",
     ..BLANK
 };

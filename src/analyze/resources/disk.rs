@@ -40,6 +40,13 @@ pub(super) static RESOURCE: Resource = Resource {
             Condition::AtLeast("disk_await", 0.005),
         ]),
         saturation(
+            "disk_busy",
+            0.95,
+            Counts::AtLimit,
+            "requests in flight all the time and none completes, while tasks wait: the device hangs",
+        )
+        .when(&[Condition::Below("disk_operations", 0.1), Condition::AtLeast("io_blocked", 1.0)]),
+        saturation(
             "io_psi_some",
             0.50,
             Counts::Never,

@@ -33,10 +33,16 @@ pub(super) static RESOURCE: Resource = Resource {
             "tasks wait for I/O six tenths of the time in which no disk is busy: a limit, or a file system elsewhere (NFS, FUSE), withholds it (measured: 0.78 to 0.98 at a limit, up to 0.45 at a third of one)",
         ),
     ],
-    follows: &[Relation {
-        between: |_, disk| is_stacked(disk),
-        ..Relation::always("disk", "it is what gives the disk that lies on it its speed")
-    }],
+    follows: &[
+        Relation {
+            between: |_, disk| is_stacked(disk),
+            ..Relation::always("disk", "it is what gives the disk that lies on it its speed")
+        },
+        Relation::always(
+            "remote-storage",
+            "tasks wait for a file system elsewhere, which no disk here shows",
+        ),
+    ],
     own: Some(("load_disk_bytes", "disk_bytes")),
     blind: "no cgroup with an I/O limit in sight, or node_exporter, which does not export them",
     advice: "raise the limit (io.max, blkio.throttle.*), or accept it: the disk itself has more to give",

@@ -38,7 +38,7 @@ pub(super) static RESOURCE: Resource = Resource {
     ],
     errors: &[errors("cgroup_oom_kills", 0.001, Counts::Alone, "any process killed for the limit")],
     own: Some(("load_resident_bytes", "cgroup_memory_bytes")),
-    blind: "no memory limit in sight of this process, or node_exporter, which does not export it",
+    blind: "no memory limit in sight of this process, or node_exporter, which does not export it (cAdvisor or the kubelet in the same Prometheus do)",
     advice: "raise the limit or give the group less to do; the host may have memory to spare",
     ..BLANK
 };

@@ -1,6 +1,6 @@
 //! A link of this node.
 
-use super::{BLANK, Counts, Resource, errors, saturation, utilization};
+use super::{BLANK, Counts, Relation, Resource, errors, saturation, utilization};
 use crate::model::stats::Stat;
 
 pub(super) static RESOURCE: Resource = Resource {
@@ -39,6 +39,10 @@ pub(super) static RESOURCE: Resource = Resource {
             "ten packets a second dropped by the link's queue (measured: 1093 before a shaper, 0 at half its rate)",
         ),
     ],
+    follows: &[Relation::always(
+        "network-allowance",
+        "what the cloud holds back waits before the link",
+    )],
     blind: "neither the link's speed nor its queue was seen, so its utilization is not known; drops were watched (node_exporter: --collector.qdisc)",
     advice: "a faster link or a wider shaper (tc -s qdisc shows it), or less data over it",
     ..BLANK

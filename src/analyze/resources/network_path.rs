@@ -17,6 +17,7 @@ pub(super) static RESOURCE: Resource = Resource {
             .when(&[Condition::AtLeast("netns_tcp_segments_sent", 50.0)]),
     ],
     follows: &[
+        Relation::always("network-allowance", "what the cloud drops is sent again"),
         Relation::always("network", "what a full queue here drops is sent again"),
         Relation::always("cpu", "packets wait for a core, and their senders give them up"),
         Relation::always("cpu-softirq", "what a full backlog here drops is sent again"),

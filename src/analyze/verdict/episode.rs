@@ -93,8 +93,9 @@ impl Case<'_> {
         match condition {
             Condition::AtLeast(signal, least) => self.ever(signal, |v| v >= *least),
             Condition::Below(signal, most) => self.ever(signal, |v| v < *most),
-            // A part may have no samples of what the window has.
-            Condition::Unseen(_) => true,
+            // A part may have no samples of what the window has, and devices that were busy
+            // in another part.
+            Condition::Unseen(_) | Condition::AllBelow(..) => true,
             Condition::Seen(signal) => !self.node.signals.all(signal).is_empty(),
         }
     }

@@ -8,8 +8,10 @@ use super::{
 use crate::analyze::{
     assess::{Assessment, LEAST_COVERAGE},
     outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
+    resources::MANY_TASKS,
     words,
 };
+use crate::model::units::three_digits;
 
 impl Case<'_> {
     /// The load generator itself was the limit: what was seen of the node is a
@@ -69,6 +71,9 @@ impl Case<'_> {
             let statement = words::mostly_unseen(&self.node.record.name, self.phase, &self.data);
             return Self::unknown(statement, unobserved);
         }
+        if let Some(why) = self.tasks_wait_elsewhere() {
+            return Self::unknown(why, unobserved);
+        }
         let nothing = self.nothing_at_its_limit(assessments, unobserved);
         if self.is_loaded() && (self.plateau() || self.held_back()) {
             return Verdict {
@@ -79,12 +84,60 @@ impl Case<'_> {
             };
         }
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
+        let remarks = self.bursts() + &self.sleepers();
+        // Tasks that wait for half of the time wait for something.
+        let is_open = self.median_of("cpu_psi_some").is_some_and(|waits| waits >= 0.5)
+            || !self.sleepers().is_empty();
         Verdict {
-            grade: if waits_seen { nothing.grade } else { Grade::Possible },
+            grade: if waits_seen && !is_open { nothing.grade } else { Grade::Possible },
             statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
-                + &self.bursts(),
+                + &remarks,
             ..nothing
         }
+    }
+
+    /// Many tasks sleep uninterruptibly and no local disk is busy: whatever they wait for
+    /// is at its limit or away, so "no resource" would be wrong.
+    fn tasks_wait_elsewhere(&self) -> Option<String> {
+        let tasks = self.stuck_tasks()?;
+        (!self.has_busy_disk()).then(|| {
+            format!(
+                "On {}, about {} tasks were in uninterruptible sleep and no local disk was busy{}. What they wait for cannot be told from these data: look with `ps -eo state,wchan:32,args | grep ^D` on the node.",
+                self.node.record.name,
+                three_digits(tasks),
+                self.mounts_in_words()
+            )
+        })
+    }
+
+    /// Whether some local disk is busy for half of the time.
+    fn has_busy_disk(&self) -> bool {
+        let disks = self.node.signals.all("disk_busy").iter();
+        disks.filter_map(|disk| disk.median(self.window)).any(|busy| busy >= 0.5)
+    }
+
+    /// A word on tasks that slept uninterruptibly and are no limit by what was seen: those
+    /// that wait for a disk that keeps up, and a load average that no running task explains.
+    fn sleepers(&self) -> String {
+        if let Some(tasks) = self.stuck_tasks() {
+            return format!(
+                " About {} tasks waited for I/O at any moment, on disks that are busy and have no queue that counts as a limit.",
+                three_digits(tasks)
+            );
+        }
+        let load = self.node.signals.get("cpu_load1", None).map(|one| one.slice(self.window));
+        let ends = load.and_then(|points| Some((points.first()?.v, points.last()?.v)));
+        let Some((first, last)) = ends else { return String::new() };
+        let running = self.median_of("cpu_runnable").unwrap_or(last);
+        // One that falls is of what was before.
+        if last < MANY_TASKS || last < 0.9 * first || running > last / 4.0 {
+            return String::new();
+        }
+        format!(
+            " The load average was {} though {} tasks ran: it also counts tasks in uninterruptible sleep (state D), which hang in a driver or a remote file system; `ps -eo state,wchan:32,args | grep ^D` on the node shows them.",
+            three_digits(last),
+            three_digits(running)
+        )
     }
 
     /// What all of these have in common.

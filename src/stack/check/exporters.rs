@@ -141,7 +141,7 @@ fn collectors(node: &Watched, page: &Page) -> Option<Finding> {
 fn signals(node: &Watched, page: &Page, decisive: &[&str]) -> Finding {
     let missing: Vec<&str> = catalogue::SIGNALS
         .iter()
-        .filter(|row| row.in_prometheus && decisive.contains(&row.name))
+        .filter(|row| row.in_prometheus && !row.is_optional() && decisive.contains(&row.name))
         .filter(|row| row.expr.metrics().iter().any(|metric| !page.metrics.contains(*metric)))
         .map(|row| row.name)
         .collect();

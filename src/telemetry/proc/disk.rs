@@ -53,6 +53,7 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
         for mount in mounts(&text) {
             space(&mount, values);
         }
+        remote(&text, values);
     }
 }
 
@@ -126,6 +127,24 @@ fn mounts(text: &str) -> Vec<Mount> {
     mounts
 }
 
+/// File systems that another machine serves, by their name alone: asking for their space
+/// could hang the sampler.
+fn remote(text: &str, values: &mut Values) {
+    const REMOTE: [&str; 9] =
+        ["nfs", "nfs4", "cifs", "smb3", "ceph", "lustre", "beegfs", "gpfs", "fuse.glusterfs"];
+    for line in text.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let mut right = right.split(' ');
+        let (Some(kind), Some(device)) = (right.next(), right.next()) else { continue };
+        let Some(point) = left.split(' ').nth(4).filter(|_| REMOTE.contains(&kind)) else {
+            continue;
+        };
+        let (device, point) = (unescaped(device), unescaped(point));
+        let labels = [("device", device.as_str()), ("fstype", kind), ("mountpoint", &point)];
+        values.push((Key::new("node_filesystem_device_error", &labels), 0.0));
+    }
+}
+
 /// Mount points have spaces and the like as three octal digits.
 fn unescaped(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
@@ -173,5 +192,15 @@ mod tests {
         let text = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /proc rw - proc proc rw\n24 22 254:0 /x /mnt/a\\040b rw - ext4 /dev/vda rw\n25 22 254:16 / /data\\040x rw - xfs /dev/vdb rw\n";
         let points: Vec<String> = mounts(text).into_iter().map(|mount| mount.point).collect();
         assert_eq!(points, ["/", "/data x"]);
+    }
+
+    #[test]
+    fn remote_file_systems_are_named_and_not_asked() {
+        let text = "22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:50 / /srv\\040x rw shared:1 - nfs4 10.0.0.9:/x rw\n";
+        let mut values = Values::new();
+        remote(text, &mut values);
+        assert_eq!(values.len(), 1);
+        assert_eq!(values[0].0.labels["mountpoint"], "/srv x");
+        assert_eq!(values[0].0.labels["device"], "10.0.0.9:/x");
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Processes {
     /// CPU seconds of every process at the last scan.
     before: BTreeMap<u32, f64>,
     at: Option<std::time::Instant>,
+    /// Processes in uninterruptible sleep at the last scan.
+    sleeping: Option<f64>,
     /// Number and label of those that are read.
     watched: Vec<(u32, String)>,
     /// Number, label and limit of those whose files are counted.
@@ -39,10 +41,12 @@ impl Processes {
         let mut now = BTreeMap::new();
         let mut busiest: Vec<(f64, u32, String)> = Vec::new();
         let mut holders: Vec<(f64, u32, String, f64)> = Vec::new();
+        let mut sleeping = 0.0;
         let entries = fs::read_dir(&roots.proc).into_iter().flatten().flatten();
         for entry in entries.take(MOST_SCANNED) {
             let Ok(number) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-            let Some((name, used)) = read(roots, number) else { continue };
+            let Some((name, state, used)) = read_with_state(roots, number) else { continue };
+            sleeping += if state == 'D' { 1.0 } else { 0.0 };
             let grown = used - self.before.get(&number).copied().unwrap_or(0.0);
             now.insert(number, used);
             if let Some(open) = open_files(roots, number).filter(|open| *open >= FEWEST_FILES)
@@ -62,6 +66,7 @@ impl Processes {
         holders.truncate(MOST_WATCHED);
         let kept = holders.into_iter().map(|(_, number, label, limit)| (number, label, limit));
         self.holders = kept.collect();
+        self.sleeping = (!now.is_empty()).then_some(sleeping);
         self.before = now;
     }
 
@@ -86,6 +91,9 @@ impl Processes {
 
     /// Read them.
     pub(super) fn sample(&self, roots: &Roots, values: &mut Values) {
+        if let Some(sleeping) = self.sleeping {
+            labelled(values, "node_processes_state", ("state", "D"), sleeping);
+        }
         for (number, label) in &self.watched {
             if let Some((_, used)) = read(roots, *number) {
                 let name = "stressor_process_cpu_seconds_total";
@@ -118,13 +126,19 @@ fn limit_of_files(roots: &Roots, number: u32) -> Option<f64> {
 
 /// Its name and its CPU seconds.
 fn read(roots: &Roots, number: u32) -> Option<(String, f64)> {
+    read_with_state(roots, number).map(|(name, _, used)| (name, used))
+}
+
+/// Its name, its state (`R`, `S`, `D` …) and its CPU seconds.
+fn read_with_state(roots: &Roots, number: u32) -> Option<(String, char, f64)> {
     let text = roots.proc_text(format!("{number}/stat"))?;
     // The name may contain spaces and brackets.
     let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
     let fields = numbers(rest);
     // After the state: fields 14 and 15 of the whole, user and system time.
     let (user, system) = (fields.get(11)?, fields.get(12)?);
-    Some((name.to_owned(), (user + system) / USER_HZ))
+    let state = rest.trim_start().chars().next()?;
+    Some((name.to_owned(), state, (user + system) / USER_HZ))
 }
 
 #[cfg(test)]
@@ -139,6 +153,23 @@ mod tests {
         fs::write(folder.path().join("7/stat"), stat).unwrap();
         let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
         assert_eq!(read(&roots, 7), Some(("a) (b".to_owned(), 2.0)));
+    }
+
+    #[test]
+    fn processes_in_uninterruptible_sleep_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, state) in [(7, 'D'), (8, 'S'), (9, 'D')] {
+            let its = folder.path().join(number.to_string());
+            fs::create_dir(&its).unwrap();
+            let stat = format!("{number} (a) {state} 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 0 0\n");
+            fs::write(its.join("stat"), stat).unwrap();
+        }
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        let (mut processes, mut values) = (Processes::default(), Values::new());
+        processes.scan(&roots);
+        processes.sample(&roots, &mut values);
+        assert_eq!(values[0].0.to_string(), "node_processes_state{state=\"D\"}");
+        assert_eq!(values[0].1, 2.0);
     }
 
     #[test]

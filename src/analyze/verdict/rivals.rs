@@ -1,0 +1,216 @@
+//! What else could explain a verdict: it caps the grade, and the statement names it.
+//! And what has been so from the first sample on, which is a note and no finding.
+
+use super::Case;
+use crate::{
+    analyze::{
+        assess::Assessment,
+        outcome::{Grade, Kind, Verdict},
+        resources::{MANY_TASKS, Resource},
+    },
+    model::{run::SourceKind, units::three_digits},
+};
+
+/// Tasks that are ready to run for each busy core from which on tasks wait for a core
+/// that is taken: one runs, one reads the figure, one waits. Tasks that a quota holds back
+/// are not counted as ready.
+const WAITING_FOR_A_CORE: f64 = 3.0;
+/// Share of time in which tasks wait that needs an explanation.
+const WAITS: f64 = 0.25;
+/// A value that stays this near to its median, as a share of it, is constant.
+const CONSTANT: f64 = 0.1;
+/// Mounts that a statement names.
+const MOST_NAMED: usize = 4;
+
+impl Case<'_> {
+    /// Whether a resource that was not seen can exist on this machine, so that its being
+    /// unseen is worth a word; or, seen, says something.
+    pub(super) fn applies(&self, resource: &Resource, kind: Kind) -> bool {
+        let is_seen = |signal: &&str| !self.node.signals.all(signal).is_empty();
+        match resource.name {
+            "remote-storage" => {
+                ![Kind::Unknown, Kind::Idle].contains(&kind)
+                    || ["remote_mounts", "nfs_outstanding", "nfs_retransmit_ratio"]
+                        .iter()
+                        .any(is_seen)
+            }
+            "network-allowance" | "disk-allowance" if kind == Kind::Unknown => {
+                ["cloud_vm"].iter().any(is_seen)
+            }
+            name if name.starts_with("gpu") && kind == Kind::Unknown => {
+                self.node.record.host.gpus > 0
+                    || ["gpu_capacity", "gpu_busy", "gpu_memory_used_ratio", "gpu_engine_active"]
+                        .iter()
+                        .any(is_seen)
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether a resource is where it was from the first sample on, and that alone does not
+    /// make it a limit: tasks of a mount that hung long ago, GPU memory that a framework
+    /// reserved at its start.
+    pub(super) fn is_standing(&self, one: &Assessment) -> bool {
+        let is_suspect = one.resource.name == "gpu-memory"
+            || (one.resource.name == "remote-storage" && one.hinted);
+        let signal = one
+            .leading()
+            .filter(|_| is_suspect)
+            .and_then(|held| self.node.signals.get(held.criterion.signal, held.device.as_deref()));
+        let Some((signal, typical)) =
+            signal.and_then(|signal| Some((signal, signal.median(self.window)?)))
+        else {
+            return false;
+        };
+        let until = signal.points.iter().take_while(|point| point.t <= self.window.end);
+        until.into_iter().all(|point| (point.v - typical).abs() <= CONSTANT * typical)
+    }
+
+    /// Whether a root that is only suspected may explain something else: remote storage,
+    /// where some is mounted, explains what is only concluded; an I/O limit that nobody saw
+    /// does not explain tasks that may wait for remote storage.
+    pub(super) fn can_explain(&self, root: &Assessment, other: &Assessment) -> bool {
+        match root.resource.name {
+            "remote-storage" if root.hinted => {
+                other.hinted && !self.node.signals.all("remote_mounts").is_empty()
+            }
+            "io-limit" if root.hinted => other.resource.name != "remote-storage",
+            _ => true,
+        }
+    }
+
+    /// A note on what has been so from the first sample on.
+    pub(super) fn standing_notes(&self, standing: &[&Assessment]) -> String {
+        let of = |name: &str| standing.iter().any(|one| one.resource.name == name);
+        let mut text = String::new();
+        if of("remote-storage")
+            && let Some(tasks) = self.stuck_tasks()
+        {
+            text.push_str(&format!(
+                " Note: about {} tasks were in uninterruptible sleep from the first sample on, and no local disk was busy{}.",
+                three_digits(tasks),
+                self.mounts_in_words()
+            ));
+        }
+        if of("gpu-memory") {
+            text.push_str(
+                " Note: GPU memory was allocated from the first sample on, as frameworks do that reserve it.",
+            );
+        }
+        text
+    }
+
+    /// How many tasks slept uninterruptibly, where that is no ordinary number.
+    pub(super) fn stuck_tasks(&self) -> Option<f64> {
+        ["io_blocked", "tasks_uninterruptible"]
+            .into_iter()
+            .filter_map(|signal| self.median_of(signal))
+            .max_by(f64::total_cmp)
+            .filter(|tasks| *tasks >= MANY_TASKS)
+    }
+
+    /// The median of a signal of the whole node.
+    pub(super) fn median_of(&self, signal: &str) -> Option<f64> {
+        self.node.signals.get(signal, None)?.median(self.window)
+    }
+
+    /// `; remote file systems mounted here: /srv (does not answer), /home`.
+    pub(super) fn mounts_in_words(&self) -> String {
+        let mut mounts: Vec<(bool, &str)> = self
+            .node
+            .signals
+            .all("remote_mounts")
+            .iter()
+            .filter_map(|mount| {
+                Some((mount.median(self.window).unwrap_or(0.0) < 0.5, mount.device.as_deref()?))
+            })
+            .collect();
+        if mounts.is_empty() {
+            return "; no remote file system was seen mounted, so a driver or a device may hang, too"
+                .to_owned();
+        }
+        mounts.sort_unstable();
+        let more = mounts.len().saturating_sub(MOST_NAMED);
+        let mut names: Vec<String> = mounts
+            .iter()
+            .take(MOST_NAMED)
+            .map(|(answers, name)| {
+                if *answers {
+                    (*name).to_owned()
+                } else {
+                    format!("{name} (its size could not be read)")
+                }
+            })
+            .collect();
+        if more > 0 {
+            names.push(format!("and {more} more"));
+        }
+        format!("; remote file systems mounted here: {}", names.join(", "))
+    }
+
+    /// The verdict with the other explanations that the data leave open.
+    pub(super) fn with_rivals(&self, root: &Assessment, verdict: Verdict) -> Verdict {
+        let spent = self.median_of("cpu_credits").is_some_and(|left| left < 1.0);
+        if root.resource.name == "cpu-steal" && spent {
+            let statement = format!("{} The instance's CPU credits are spent.", verdict.statement);
+            return Verdict { statement, ..verdict };
+        }
+        let Some(rival) = self.rival(root) else { return verdict };
+        Verdict {
+            grade: verdict.grade.min(Grade::Possible),
+            statement: format!("{} {rival}", verdict.statement),
+            ..verdict
+        }
+    }
+
+    /// Another explanation of a verdict with this root, in a sentence or two.
+    fn rival(&self, root: &Assessment) -> Option<String> {
+        match root.resource.name {
+            "cpu-affinity" | "cpu-core" => self.quota_as_rival(),
+            "cpu-quota"
+                if root.hinted
+                    && self.median_of("cpu_core_max").is_some_and(|most| most >= 0.95) =>
+            {
+                self.quota_as_rival()
+            }
+            "remote-storage" if root.hinted => Some(format!(
+                "The tasks were in uninterruptible sleep while no local disk was busy{}. An I/O limit of a container or unit looks the same; `ps -eo state,wchan:32,args | grep ^D` on the node shows what they wait in.",
+                self.mounts_in_words()
+            )),
+            "io-limit" if root.hinted && !self.node.signals.all("remote_mounts").is_empty() => {
+                Some(format!(
+                    "A remote file system that is slow looks the same{}.",
+                    self.mounts_in_words()
+                ))
+            }
+            "gpu" if !root.fills_a_gpu() => Some(
+                "Only the presence of a kernel was measured: a kernel that uses a small part of the GPU shows the same. DCGM_FI_PROF_SM_ACTIVE of dcgm-exporter would tell."
+                    .to_owned(),
+            ),
+            "gpu-memory" => Some(
+                "Frameworks reserve GPU memory ahead of need, so a full one alone is no limit."
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Tasks wait, one core is busy, and the two need not have to do with one another.
+    fn quota_as_rival(&self) -> Option<String> {
+        let waits = self.median_of("cpu_psi_some").filter(|waits| *waits >= WAITS)?;
+        let ready = self.median_of("cpu_runnable_per_busy_core");
+        if ready.is_some_and(|ready| ready >= WAITING_FOR_A_CORE) {
+            return None;
+        }
+        let how = match self.node.record.source {
+            SourceKind::Prometheus => {
+                "cAdvisor's or the kubelet's container_cpu_cfs_* series in the same Prometheus would tell"
+            }
+            SourceKind::Embedded => "cpu.stat of the containers and units would tell",
+        };
+        Some(format!(
+            "Two explanations remain: tasks that may use only the busy core (an affinity mask or cpuset), or a CPU quota that holds back a container or unit elsewhere on the node, beside one busy thread; {} % of the time some task waited, and few tasks were ready to run. {how}.",
+            three_digits(waits * 100.0)
+        ))
+    }
+}
