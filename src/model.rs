@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod expr;
 pub mod latency;
+pub mod mounts;
 pub mod run;
 pub mod series;
 pub mod stats;

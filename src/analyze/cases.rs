@@ -6,6 +6,7 @@ mod data;
 mod fleet;
 mod loads;
 mod machine;
+mod meaning;
 mod metamorphic;
 
 use super::{

@@ -5,7 +5,9 @@ mod episode;
 mod intervention;
 mod lists;
 mod none;
+mod notes;
 mod plateau;
+mod standing;
 
 use lists::{exonerated, next, unobserved};
 
@@ -51,6 +53,11 @@ pub(super) fn phase(
 ) -> Option<PhaseOutcome> {
     let phase = run.manifest.phases.get(index)?;
     let (whole, window) = (run.window(phase), run.steady(phase));
+    let adjusted = standing::without_busy_before(run, node, index);
+    let (node, left_out) = match &adjusted {
+        Some((node, left_out)) => (node, left_out.as_slice()),
+        None => (node, &[][..]),
+    };
     let data = super::data(run, node, phase);
     let loads = loads.iter().filter(|load| load.index == index).collect();
     let case = Case {
@@ -67,7 +74,7 @@ pub(super) fn phase(
     };
     let mut assessments = case.assess(window, whole);
     sorted(&mut assessments);
-    let verdict = case.verdict(&assessments);
+    let verdict = case.with_notes(case.verdict(&assessments), &assessments, left_out);
     let ranking = assessments
         .iter()
         .filter(|assessment| assessment.kind != Kind::Unknown)
@@ -109,12 +116,14 @@ impl Case<'_> {
         whole: Window,
     ) -> Vec<Assessment> {
         let baseline = baseline(self.run, self.index);
-        resources
+        let mut assessments: Vec<Assessment> = resources
             .iter()
             .flat_map(|resource| {
                 assess::resource(resource, &self.node.signals, window, whole, baseline)
             })
-            .collect()
+            .collect();
+        self.mark_standing(&mut assessments);
+        assessments
     }
 
     /// Larger is nearer to the limit: by kind, then by whether the load moved
@@ -130,11 +139,13 @@ impl Case<'_> {
             .position(|resource| resource.name == assessment.resource.name)
             .unwrap_or(ALL.len());
         let second = if assessment.at_limit() {
-            -(order as f64)
+            // Of file systems, those of this machine first.
+            -(order as f64) - if assessment.is_remote() { 0.5 } else { 0.0 }
         } else {
             assessment.utilization.unwrap_or(0.0)
         };
-        (assessment.kind.strength(), u8::from(moved), second)
+        let strength = if assessment.standing { 0 } else { assessment.kind.strength() };
+        (strength, u8::from(moved), second)
     }
 
     fn verdict(&self, assessments: &[Assessment]) -> Verdict {
@@ -162,7 +173,9 @@ impl Case<'_> {
         }
         // Nothing at its limit: the nearest, if one is near.
         let near = assessments.iter().find(|assessment| {
-            assessment.kind == Kind::Near && self.root_of(assessment, assessments).is_none()
+            assessment.kind == Kind::Near
+                && !assessment.standing
+                && self.root_of(assessment, assessments).is_none()
         });
         if let Some(part) = roots.is_empty().then(|| self.episode()).flatten() {
             return part;
@@ -200,6 +213,7 @@ impl Case<'_> {
             exonerated: exonerated(assessments),
             unobserved,
             next: next(root, assessments),
+            notes: Vec::new(),
         };
         self.tested(root, verdict)
     }
@@ -354,6 +368,7 @@ impl Case<'_> {
             exonerated: Vec::new(),
             unobserved,
             next: None,
+            notes: Vec::new(),
         }
     }
 }

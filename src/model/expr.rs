@@ -2,12 +2,19 @@
 //! is both printed as PromQL and evaluated over sampled counters, so that the
 //! two sources cannot drift apart.
 
+mod evaluate;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{
-    series::{Point, RawSet, Signal},
-    time::Timestamp,
-};
+use super::mounts;
+
+/// The metric of CPU time by core and mode, whose counters can run backwards.
+pub const CPU_TIME: &str = "node_cpu_seconds_total";
+/// Seconds that the modes of one core add up to in a second: at least this,
+pub const LEAST_PER_CORE: f64 = 0.8;
+/// and at most this. In between lie the rounding to ticks and the distance between the
+/// times at which the modes are read; a counter that jumped lies far outside.
+pub const MOST_PER_CORE: f64 = 1.2;
 
 /// A label condition.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +46,28 @@ pub enum Expr {
     MaxRate(Select, Option<&'static str>),
     /// Sum of gauges.
     Gauge(Select, Option<&'static str>),
+    /// Number of different values that these labels have together.
+    Distinct(Select, &'static [&'static str]),
+    /// CPU seconds of all modes of a core in one second, for cores where that is not
+    /// about one: their counters ran backwards or jumped.
+    ///
+    /// In PromQL only totals above [`MOST_PER_CORE`] are found. A counter that ran
+    /// backwards always causes one, because `rate()` takes a decrease for a restart.
+    CoreTimeOff(Select),
     /// The first, of devices for which these two gauges are equal.
     WhereEqual(&'static Expr, &'static Expr, &'static Expr),
+    /// The first, where it is above the second.
+    WhereAbove(&'static Expr, &'static Expr),
+    /// The first, except where the second is above zero.
+    Unless(&'static Expr, &'static Expr),
+    /// The first, and where it does not exist the second.
+    Or(&'static Expr, &'static Expr),
     /// The largest over the devices.
     Max(&'static Expr),
     /// The sum of two, where both exist.
     Add(&'static Expr, &'static Expr),
+    /// The product of two, where both exist.
+    Mul(&'static Expr, &'static Expr),
     /// The quotient, where the divisor is above zero.
     Div(&'static Expr, &'static Expr),
     /// A multiple.
@@ -68,21 +91,46 @@ impl Expr {
     pub fn device_label(&self) -> Option<&'static str> {
         match self {
             Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
-            Self::Max(_) => None,
-            Self::Add(a, b) | Self::Div(a, b) => a.device_label().or(b.device_label()),
-            Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => a.device_label(),
+            Self::Max(_) | Self::Distinct(..) => None,
+            Self::CoreTimeOff(_) => Some("cpu"),
+            Self::Add(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
+                a.device_label().or(b.device_label())
+            }
+            Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::WhereEqual(a, ..)
+            | Self::WhereAbove(a, _)
+            | Self::Unless(a, _) => a.device_label(),
         }
+    }
+
+    /// Removes from a series' labels those that name the device, and returns its name.
+    ///
+    /// A file system is named by three labels. Its name is to be given to
+    /// [`mounts::settle`] with those of the node's other file systems.
+    pub fn take_device(&self, labels: &mut BTreeMap<String, String>) -> Option<String> {
+        let label = self.device_label()?;
+        let device = device_of(label, labels);
+        for label in device_labels(label) {
+            labels.remove(*label);
+        }
+        device
     }
 
     /// Whether a counter's rate is in it, so that it averages over a window.
     pub fn has_rate(&self) -> bool {
         match self {
-            Self::Rate(..) | Self::MaxRate(..) => true,
-            Self::Gauge(..) => false,
+            Self::Rate(..) | Self::MaxRate(..) | Self::CoreTimeOff(_) => true,
+            Self::Gauge(..) | Self::Distinct(..) => false,
             Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
                 a.has_rate()
             }
-            Self::Add(a, b) | Self::Div(a, b) => a.has_rate() || b.has_rate(),
+            Self::Add(a, b)
+            | Self::Mul(a, b)
+            | Self::Div(a, b)
+            | Self::Or(a, b)
+            | Self::WhereAbove(a, b)
+            | Self::Unless(a, b) => a.has_rate() || b.has_rate(),
         }
     }
 
@@ -96,182 +144,118 @@ impl Expr {
     /// machines or two Prometheus replicas are never added up: they arrive as
     /// separate series, and the reader sees in which label they differ.
     pub fn promql(&self, selector: &str, window: &str) -> String {
+        self.written(&Query { selector, window, is_guarded: false })
+    }
+
+    /// The same, with CPU time of those cores and moments only for which the modes add
+    /// up to about one second per second.
+    ///
+    /// It costs about three times as much as [`Expr::promql`], so it is for nodes on
+    /// which [`Expr::CoreTimeOff`] has found something.
+    pub fn promql_guarded(&self, selector: &str, window: &str) -> String {
+        self.written(&Query { selector, window, is_guarded: true })
+    }
+
+    fn written(&self, query: &Query<'_>) -> String {
+        let both = |a: &Self, sign: &str, b: &Self| {
+            format!("({} {sign} {})", a.written(query), b.written(query))
+        };
         match self {
             Self::Rate(select, by) => {
-                let series = select.promql(selector, *by);
-                format!("sum {} (rate({series}[{window}]))", select.without(*by))
+                format!("sum {} ({})", select.without(*by), query.rate(select, *by))
             }
             Self::MaxRate(select, by) => {
-                let series = select.promql(selector, *by);
-                format!("max {} (rate({series}[{window}]))", select.without(*by))
+                format!("max {} ({})", select.without(*by), query.rate(select, *by))
             }
             Self::Gauge(select, by) => {
-                format!("sum {} ({})", select.without(*by), select.promql(selector, *by))
+                format!("sum {} ({})", select.without(*by), select.promql(query.selector, *by))
+            }
+            Self::Distinct(select, labels) => {
+                let dropped = exporter_labels(select.metric);
+                let dropped = dropped.iter().filter(|label| !labels.contains(label)).copied();
+                let dropped = dropped.collect::<Vec<_>>().join(", ");
+                let series = select.promql(query.selector, labels.first().copied());
+                let labels = labels.join(", ");
+                format!("count without ({labels}) (count without ({dropped}) ({series}))")
+            }
+            Self::CoreTimeOff(select) => {
+                let series = select.promql(query.selector, Some("cpu"));
+                let total = format!("sum without (mode) (rate({series}[{}]))", query.window);
+                format!("({total} > {MOST_PER_CORE})")
             }
             Self::Max(a) => {
                 let label = a.device_label().unwrap_or_default();
-                format!("max without ({label}) ({})", a.promql(selector, window))
+                format!("max without ({label}) ({})", a.written(query))
             }
-            Self::Add(a, b) => {
-                format!("({} + {})", a.promql(selector, window), b.promql(selector, window))
-            }
-            Self::Div(a, b) => {
-                format!("({} / ({} > 0))", a.promql(selector, window), b.promql(selector, window))
-            }
-            Self::WhereEqual(a, b, c) => format!(
-                "({} and ({} == {}))",
-                a.promql(selector, window),
-                b.promql(selector, window),
-                c.promql(selector, window)
-            ),
-            Self::Scale(factor, a) => format!("({factor} * {})", a.promql(selector, window)),
-            Self::OneMinus(a) => format!("(1 - {})", a.promql(selector, window)),
-        }
-    }
-
-    /// The metrics it reads.
-    pub fn metrics(&self) -> Vec<&'static str> {
-        match self {
-            Self::Rate(select, _) | Self::MaxRate(select, _) | Self::Gauge(select, _) => {
-                vec![select.metric]
-            }
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
-            Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
-            Self::Add(a, b) | Self::Div(a, b) => {
-                let mut all = a.metrics();
-                all.extend(b.metrics());
-                all
-            }
-        }
-    }
-
-    /// The signals it yields from sampled counters, one a device.
-    ///
-    /// A rate needs two samples; a counter that went back (a reset, a wrapped
-    /// or re-plugged device) yields no point for that interval.
-    pub fn evaluate(&self, raw: &RawSet, interval_s: f64) -> Vec<Signal> {
-        let window_s = if self.has_rate() { interval_s } else { 0.0 };
-        self.points(raw)
-            .into_iter()
-            .filter(|(_, points)| !points.is_empty())
-            .map(|(device, points)| Signal {
-                device,
-                points: points.into_iter().map(|(t, v)| Point { t, v }).collect(),
-                window_s,
-            })
-            .collect()
-    }
-
-    fn points(&self, raw: &RawSet) -> Devices {
-        match self {
-            Self::Rate(select, by) => grouped(select, *by, raw, rates, |a, b| a + b),
-            Self::MaxRate(select, by) => grouped(select, *by, raw, rates, f64::max),
-            Self::Gauge(select, by) => {
-                let values = |points: &[Point]| {
-                    points.iter().map(|point| (point.t, Some(point.v))).collect()
-                };
-                grouped(select, *by, raw, values, |a, b| a + b)
-            }
-            Self::Max(a) => {
-                let mut largest = BTreeMap::<Timestamp, f64>::new();
-                for (t, v) in a.points(raw).into_values().flatten() {
-                    largest.entry(t).and_modify(|old| *old = old.max(v)).or_insert(v);
-                }
-                BTreeMap::from([(None, largest)])
-            }
-            Self::Add(a, b) => joined(a.points(raw), &b.points(raw), |x, y| Some(x + y)),
-            Self::Div(a, b) => {
-                joined(a.points(raw), &b.points(raw), |x, y| (y > 0.0).then(|| x / y))
+            Self::Add(a, b) => both(a, "+", b),
+            Self::Mul(a, b) => both(a, "*", b),
+            Self::Or(a, b) => both(a, "or", b),
+            Self::WhereAbove(a, b) => both(a, ">", b),
+            Self::Div(a, b) => format!("({} / ({} > 0))", a.written(query), b.written(query)),
+            Self::Unless(a, b) => {
+                format!("({} unless ({} > 0))", a.written(query), b.written(query))
             }
             Self::WhereEqual(a, b, c) => {
-                let equal = joined(b.points(raw), &c.points(raw), |x, y| {
-                    ((x - y).abs() < 0.5).then_some(1.0)
-                });
-                joined(a.points(raw), &equal, |v, _| Some(v))
+                format!("({} and ({} == {}))", a.written(query), b.written(query), c.written(query))
             }
-            Self::Scale(factor, a) => mapped(a.points(raw), |v| factor * v),
-            Self::OneMinus(a) => mapped(a.points(raw), |v| 1.0 - v),
+            Self::Scale(factor, a) => format!("({factor} * {})", a.written(query)),
+            Self::OneMinus(a) => format!("(1 - {})", a.written(query)),
+        }
+    }
+
+    /// The metrics that it cannot do without. Of two alternatives the second is always
+    /// enough.
+    pub fn metrics(&self) -> Vec<&'static str> {
+        match self {
+            Self::Rate(select, _)
+            | Self::MaxRate(select, _)
+            | Self::Gauge(select, _)
+            | Self::Distinct(select, _)
+            | Self::CoreTimeOff(select) => vec![select.metric],
+            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::Unless(a, _) => {
+                a.metrics()
+            }
+            Self::Or(_, b) => b.metrics(),
+            Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
+            Self::Add(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::WhereAbove(a, b) => {
+                [a.metrics(), b.metrics()].concat()
+            }
         }
     }
 }
 
-type Devices = BTreeMap<Option<String>, BTreeMap<Timestamp, f64>>;
+/// What an expression is written for.
+struct Query<'a> {
+    selector: &'a str,
+    window: &'a str,
+    /// Whether CPU time is taken only of cores whose counters are in order.
+    is_guarded: bool,
+}
 
-/// A member's value at each time; `None` where it existed but cannot be used.
-type Member = Vec<(Timestamp, Option<f64>)>;
-
-fn grouped(
-    select: &Select,
-    by: Option<&str>,
-    raw: &RawSet,
-    of: impl Fn(&[Point]) -> Member,
-    with: impl Fn(f64, f64) -> f64,
-) -> Devices {
-    let mut sums: BTreeMap<Option<String>, BTreeMap<Timestamp, Option<f64>>> = BTreeMap::new();
-    for (labels, points) in select.series(raw) {
-        let device = by.map(|label| labels.get(label).cloned().unwrap_or_default());
-        let group = sums.entry(device).or_default();
-        for (t, v) in of(points) {
-            // One unusable member makes the sum of that moment unusable.
-            let sum = group.entry(t).or_insert(Some(0.0));
-            *sum = sum.zip(v).map(|(a, b)| with(a, b));
+impl Query<'_> {
+    /// The per-second increase of each selected counter.
+    fn rate(&self, select: &Select, by: Option<&str>) -> String {
+        let window = self.window;
+        let rate = format!("rate({}[{window}])", select.promql(self.selector, by));
+        if !self.is_guarded || select.metric != CPU_TIME {
+            return rate;
         }
+        // No mode of a core can take more than a second per second. What is left of a
+        // core without the modes that do must still add up to one.
+        let all = metric(CPU_TIME).promql(self.selector, Some("cpu"));
+        let total = format!("sum without (mode) (rate({all}[{window}]) <= {MOST_PER_CORE})");
+        format!(
+            "({rate} <= {MOST_PER_CORE}) and ignoring (mode) ({total} >= {LEAST_PER_CORE} <= {MOST_PER_CORE})"
+        )
     }
-    sums.into_iter()
-        .map(|(device, group)| {
-            (device, group.into_iter().filter_map(|(t, v)| Some((t, v?))).collect())
-        })
-        .collect()
-}
-
-fn rates(points: &[Point]) -> Member {
-    points
-        .windows(2)
-        .filter_map(|pair| {
-            let [before, after] = pair else { return None };
-            let seconds = after.t.since(before.t);
-            if seconds <= 0.0 {
-                return None;
-            }
-            let increase = after.v - before.v;
-            Some((after.t, (increase >= 0.0).then(|| increase / seconds)))
-        })
-        .collect()
-}
-
-fn joined(a: Devices, b: &Devices, of: impl Fn(f64, f64) -> Option<f64>) -> Devices {
-    a.into_iter()
-        .filter_map(|(device, points)| {
-            let other = b.get(&device)?;
-            let points = points
-                .into_iter()
-                .filter_map(|(t, x)| Some((t, of(x, *other.get(&t)?)?)))
-                .collect();
-            Some((device, points))
-        })
-        .collect()
-}
-
-fn mapped(devices: Devices, of: impl Fn(f64) -> f64) -> Devices {
-    devices
-        .into_iter()
-        .map(|(device, points)| (device, points.into_iter().map(|(t, v)| (t, of(v))).collect()))
-        .collect()
 }
 
 impl Select {
-    fn series<'a>(
-        &'a self,
-        raw: &'a RawSet,
-    ) -> impl Iterator<Item = (&'a BTreeMap<String, String>, &'a [Point])> {
-        raw.of(self.metric)
-            .filter(|(labels, _)| self.matches.iter().all(|condition| condition.holds(labels)))
-    }
-
     /// `without (cpu, mode)`: the labels that the exporter gives the metric, except
-    /// the one that names the device.
-    fn without(&self, by: Option<&str>) -> String {
-        let dropped = exporter_labels(self.metric).iter().filter(|label| Some(**label) != by);
+    /// those that name the device.
+    fn without(&self, by: Option<&'static str>) -> String {
+        let kept = by.map_or(&[][..], device_labels);
+        let dropped = exporter_labels(self.metric).iter().filter(|label| !kept.contains(label));
         format!("without ({})", dropped.copied().collect::<Vec<_>>().join(", "))
     }
 
@@ -312,12 +296,55 @@ impl Match {
     }
 }
 
+/// The labels that name a device together, the main one first. A mount point alone
+/// tells neither whether the file system is remote nor whether it is mounted twice.
+fn device_labels(label: &'static str) -> &'static [&'static str] {
+    const LABELS: &[&[&str]] = &[
+        &["mountpoint", "device", "fstype"],
+        &["cpu"],
+        &["device"],
+        &["cgroup"],
+        &["netns"],
+        &["process"],
+        &["destination"],
+    ];
+    let known = LABELS.iter().find(|labels| labels.first() == Some(&label));
+    known.copied().unwrap_or_default()
+}
+
+/// The name of the device that the labels of a series give.
+fn device_of(label: &str, labels: &BTreeMap<String, String>) -> Option<String> {
+    let value = |label: &str| labels.get(label).map(String::as_str);
+    let device = value(label)?;
+    Some(match (label, value("device"), value("fstype")) {
+        ("mountpoint", Some(source), fstype) => {
+            mounts::encoded(device, source, fstype.unwrap_or_default())
+        }
+        _ => device.to_owned(),
+    })
+}
+
 /// The labels that node_exporter itself gives the series of a metric; all other labels
 /// describe the target. From the metrics of node_exporter 1.5 to 1.11.
 fn exporter_labels(metric: &str) -> &'static [&'static str] {
     const LABELS: &[(&str, &[&str])] = &[
         ("node_cpu_core_throttles_total", &["core", "package"]),
         ("node_cpu_package_throttles_total", &["package"]),
+        (
+            "node_cpu_info",
+            &[
+                "cachesize",
+                "core",
+                "cpu",
+                "family",
+                "microcode",
+                "model",
+                "model_name",
+                "package",
+                "stepping",
+                "vendor",
+            ],
+        ),
         ("node_cpu_", &["cpu", "mode"]),
         ("node_softnet_", &["cpu"]),
         ("node_schedstat_", &["cpu"]),
@@ -333,59 +360,9 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::series::{Key, Snapshot};
 
     const BUSY: Select = select("cpu", &[Match::NotIn("mode", &["idle", "iowait"])]);
     const BUSY_RATIO: Expr = Expr::Div(&Expr::Rate(BUSY, None), &Expr::Rate(metric("cpu"), None));
-
-    const AWAIT: Expr = Expr::Div(&Expr::Rate(metric("a"), None), &Expr::Rate(metric("b"), None));
-    const RATE: Expr = Expr::Rate(metric("a"), Some("device"));
-
-    fn raw(rows: &[(i64, &[(&str, f64)])]) -> RawSet {
-        let mut raw = RawSet::default();
-        for (t, values) in rows {
-            let values = values.iter().map(|(key, v)| (Key::parse(key).unwrap(), *v)).collect();
-            raw.push(&Snapshot { t: Timestamp(*t), values });
-        }
-        raw
-    }
-
-    #[test]
-    fn busy_is_a_share_of_all_modes() {
-        let raw = raw(&[
-            (0, &[("cpu{mode=\"user\"}", 0.0), ("cpu{mode=\"idle\"}", 0.0)]),
-            (1000, &[("cpu{mode=\"user\"}", 0.75), ("cpu{mode=\"idle\"}", 0.25)]),
-        ]);
-        let signals = BUSY_RATIO.evaluate(&raw, 1.0);
-        assert_eq!(signals.len(), 1);
-        assert_eq!(signals[0].points, [Point { t: Timestamp(1000), v: 0.75 }]);
-    }
-
-    #[test]
-    fn a_counter_that_went_back_yields_no_point() {
-        let raw = raw(&[(0, &[("a", 100.0)]), (1000, &[("a", 5.0)]), (2000, &[("a", 7.0)])]);
-        let signals = Expr::Rate(metric("a"), None).evaluate(&raw, 1.0);
-        assert_eq!(signals[0].points, [Point { t: Timestamp(2000), v: 2.0 }]);
-    }
-
-    #[test]
-    fn nothing_over_nothing_is_no_point() {
-        let raw = raw(&[(0, &[("a", 1.0), ("b", 1.0)]), (1000, &[("a", 1.0), ("b", 1.0)])]);
-        assert!(AWAIT.evaluate(&raw, 1.0).is_empty());
-    }
-
-    #[test]
-    fn devices_stay_apart() {
-        let raw = raw(&[
-            (0, &[("a{device=\"x\"}", 0.0), ("a{device=\"y\"}", 0.0)]),
-            (1000, &[("a{device=\"x\"}", 1.0), ("a{device=\"y\"}", 2.0)]),
-        ]);
-        let devices: Vec<_> =
-            RATE.evaluate(&raw, 1.0).into_iter().map(|s| (s.device, s.points[0].v)).collect();
-        assert_eq!(devices, [(Some("x".to_owned()), 1.0), (Some("y".to_owned()), 2.0)]);
-        let largest = Expr::Max(&RATE).evaluate(&raw, 1.0);
-        assert_eq!(largest[0].points[0].v, 2.0);
-    }
 
     #[test]
     fn the_promql_says_the_same() {
@@ -407,6 +384,59 @@ mod tests {
         assert_eq!(
             queue.promql("job=\"node\"", "4s"),
             "sum without (kind) (node_qdisc_backlog{device!=\"\",job=\"node\"})"
+        );
+    }
+
+    #[test]
+    fn a_file_system_keeps_what_tells_it_from_others() {
+        const FREE: Expr = Expr::Gauge(metric("node_filesystem_avail_bytes"), Some("mountpoint"));
+        assert_eq!(
+            FREE.promql("", "4s"),
+            "sum without (device_error) (node_filesystem_avail_bytes{mountpoint!=\"\"})"
+        );
+        let labels =
+            [("mountpoint", "/"), ("device", "/dev/vda"), ("fstype", "ext4"), ("job", "n")];
+        let mut labels: BTreeMap<String, String> =
+            labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let device = FREE.take_device(&mut labels);
+        assert_eq!(device, Some(mounts::encoded("/", "/dev/vda", "ext4")));
+        assert_eq!(labels.keys().collect::<Vec<_>>(), ["job"]);
+    }
+
+    #[test]
+    fn a_guarded_rate_is_of_cores_whose_modes_add_up() {
+        const CPU: Expr = Expr::Rate(metric(CPU_TIME), Some("cpu"));
+        assert_eq!(
+            CPU.promql_guarded("job=\"n\"", "4s"),
+            "sum without (mode) ((rate(node_cpu_seconds_total{cpu!=\"\",job=\"n\"}[4s]) <= 1.2) \
+             and ignoring (mode) (sum without (mode) \
+             (rate(node_cpu_seconds_total{cpu!=\"\",job=\"n\"}[4s]) <= 1.2) >= 0.8 <= 1.2))"
+        );
+        // Nothing else changes.
+        let other = Expr::Rate(metric("node_vmstat_oom_kill"), None);
+        assert_eq!(other.promql_guarded("", "4s"), other.promql("", "4s"));
+        assert_eq!(
+            Expr::CoreTimeOff(metric(CPU_TIME)).promql("", "4s"),
+            "(sum without (mode) (rate(node_cpu_seconds_total{cpu!=\"\"}[4s])) > 1.2)"
+        );
+    }
+
+    #[test]
+    fn what_has_an_alternative_is_not_needed() {
+        const A: Expr = Expr::Gauge(metric("a"), None);
+        const B: Expr = Expr::Gauge(metric("b"), None);
+        let either = Expr::Or(&A, &B);
+        assert_eq!(either.metrics(), ["b"]);
+        assert_eq!(either.promql("", "4s"), "(sum without () (a) or sum without () (b))");
+    }
+
+    #[test]
+    fn different_values_are_counted_beside_the_labels_of_the_target() {
+        let cores = Expr::Distinct(metric("node_cpu_info"), &["core", "package"]);
+        assert_eq!(
+            cores.promql("job=\"n\"", "4s"),
+            "count without (core, package) (count without (cachesize, cpu, family, microcode, \
+             model, model_name, stepping, vendor) (node_cpu_info{core!=\"\",job=\"n\"}))"
         );
     }
 }

@@ -9,12 +9,14 @@ mod kernel;
 mod memory;
 mod namespaces;
 mod network;
+mod ports;
 mod processes;
 mod qdisc;
 
 use std::time::{Duration, Instant};
 
 use namespaces::{Among, Namespaces};
+use ports::Ports;
 use processes::Processes;
 use qdisc::Queues;
 
@@ -44,6 +46,9 @@ pub struct Sampler {
     queues: Option<Queues>,
     namespaces: Namespaces,
     processes: Processes,
+    ports: Ports,
+    /// Which processors are threads of one core.
+    topology: Values,
     looked: Option<Instant>,
     clock: Clock,
 }
@@ -61,6 +66,8 @@ impl Sampler {
             queues,
             namespaces: Namespaces::default(),
             processes: Processes::default(),
+            ports: Ports::default(),
+            topology: Values::new(),
             looked: None,
             clock,
         }
@@ -80,6 +87,8 @@ impl Sampler {
             self.limited = Limited::scan(&self.roots);
             self.namespaces.scan(&self.roots, Among::All);
             self.processes.scan(&self.roots);
+            self.ports.scan(&self.roots);
+            self.topology = cpu::topology(&self.roots);
         } else {
             self.namespaces.scan(&self.roots, Among::New);
             self.processes.scan_new(&self.roots);
@@ -88,9 +97,11 @@ impl Sampler {
         let mut values = Values::new();
         let roots = &self.roots;
         cpu::sample(roots, &mut values);
+        values.extend_from_slice(&self.topology);
         memory::sample(roots, &mut values);
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
+        self.ports.sample(&mut values);
         kernel::sample(roots, &mut values);
         cgroup::sample(&self.groups, &self.limited, &mut values);
         if let Some(queues) = &mut self.queues {

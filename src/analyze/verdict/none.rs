@@ -108,6 +108,7 @@ impl Case<'_> {
             exonerated: exonerated(assessments),
             unobserved,
             next: nearest(assessments),
+            notes: Vec::new(),
         }
     }
 

@@ -16,6 +16,12 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
                     labelled(values, &format!("node_network_{name}"), key, number);
                 }
             }
+            // An interface that is switched off does not say whether it has a carrier.
+            let carrier = roots.sys_text(format!("class/net/{device}/carrier"));
+            if let Some(carrier) = carrier.and_then(|text| text.parse::<f64>().ok()) {
+                let key = ("device", device.as_str());
+                labelled(values, "node_network_carrier", key, carrier);
+            }
             let speed = roots.sys_text(format!("class/net/{device}/speed"));
             if let Some(speed) = speed.and_then(|text| text.parse::<f64>().ok())
                 && is_real
@@ -32,11 +38,6 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
                 plain(values, &format!("node_{name}"), count);
             }
         }
-    }
-    if let Some(ports) =
-        roots.proc_text("sys/net/ipv4/ip_local_port_range").as_deref().and_then(ports_of)
-    {
-        plain(values, "stressor_ports", ports);
     }
     // Pages: low, pressure, high. Above the second the kernel trims buffers.
     if let Some(text) = roots.proc_text("sys/net/ipv4/tcp_mem")

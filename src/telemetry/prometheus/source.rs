@@ -9,6 +9,7 @@ use super::{
 };
 use crate::model::{
     catalogue::SIGNALS,
+    expr::Expr,
     series::Signal,
     time::{Timestamp, Window},
 };
@@ -197,7 +198,7 @@ impl Source {
     /// that of the nodes.
     fn queries(&self) -> Vec<Query> {
         let range = format!("{}ms", (self.window_s * 1000.0).round());
-        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0, device_label: None };
+        let up = Part { name: "up", promql: self.up(), averaged_s: 0.0, expr: None };
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
@@ -206,7 +207,7 @@ impl Source {
                 name: row.name,
                 promql: row.expr.promql(&self.selector, &range),
                 averaged_s: if row.expr.has_rate() { self.window_s } else { 0.0 },
-                device_label: row.expr.device_label(),
+                expr: Some(&row.expr),
             })
             .collect();
         let signals = parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec() });
@@ -238,8 +239,8 @@ struct Part {
     promql: String,
     /// Seconds over which its points are averaged.
     averaged_s: f64,
-    /// The label that names the device; `None` for a signal of the whole node.
-    device_label: Option<&'static str>,
+    /// The expression, which tells the device from the labels.
+    expr: Option<&'static Expr>,
 }
 
 /// Signals that are asked for together.
@@ -265,7 +266,7 @@ impl Query {
         let signal = labels.remove(SIGNAL)?;
         let part = self.parts.iter().find(|part| part.name == signal)?;
         let instance = labels.remove("instance")?;
-        let device = part.device_label.and_then(|label| labels.remove(label));
+        let device = part.expr.and_then(|expr| expr.take_device(&mut labels));
         let signal = Signal { device, points, window_s: part.averaged_s };
         Some(Piece { name: part.name, instance, signal })
     }
