@@ -8,6 +8,7 @@ mod loads;
 mod machine;
 mod meaning;
 mod metamorphic;
+mod standing;
 
 use super::{
     analyze,

@@ -268,7 +268,7 @@ pub static SIGNALS: &[SignalRow] = &[
     embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
     embedded("cgroup_cpu_psi_some", "cpu-quota", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_cpu_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for a core (PSI of cgroup v2)"),
 
-    row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&AVAILABLE_MEMORY, &USABLE_MEMORY)), "share of memory that is not available (page cache and the cache of ZFS count as available, huge pages are left out)"),
+    row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&AVAILABLE_MEMORY, &USABLE_MEMORY)), "share of memory that is not available (caches count as available, huge pages are left out)"),
     row("memory_used_bytes", "memory", Utilization, Bytes, Add(&USABLE_MEMORY, &Scale(-1.0, &AVAILABLE_MEMORY)), "memory that is not available, without huge pages"),
     row("memory_available_ratio", "memory", Utilization, Ratio, Div(&AVAILABLE_MEMORY, &USABLE_MEMORY), "share of memory that programs can still get"),
     row("memory_available_bytes", "memory", Utilization, Bytes, AVAILABLE_MEMORY, "memory that programs can still get"),

@@ -54,10 +54,9 @@ impl Case<'_> {
             let text = format!("Of memory: {}.", root.context.join("; "));
             note(root.resource.name, root.device.clone(), text);
         }
-        for text in [self.cores_off(), self.cores_changed(), self.shared_cores(&verdict)] {
-            if let Some(text) = text {
-                note("cpu", None, text);
-            }
+        let of_cpu = [self.cores_off(), self.cores_changed(), self.shared_cores(&verdict)];
+        for text in of_cpu.into_iter().flatten() {
+            note("cpu", None, text);
         }
         // Nobody knows what a device that has always been busy would do without that.
         if verdict.kind == Kind::None && standing.iter().any(|one| one.resource.vital) {
@@ -106,16 +105,15 @@ impl Case<'_> {
             let is_enough = cores.slice(window).len() >= FEWEST_SAMPLES;
             is_enough.then(|| cores.median(window)).flatten()
         };
-        let before = median(Window { start, end: start.plus(quarter) })?;
-        let after = median(Window { start: end.plus(-quarter), end })?;
-        let is_change = (before - after).abs() >= 0.6 && before.round() != after.round();
+        let before = median(Window { start, end: start.plus(quarter) })?.round();
+        let after = median(Window { start: end.plus(-quarter), end })?.round();
+        // Of many cores, rounding to ticks is a large part of one.
+        let is_change = (before - after).abs() >= (0.01 * before).max(0.5);
         // Samples of cores that are left out are no cores that went.
         let is_off = !self.node.signals.all(CORE_TIME_OFF).is_empty();
         (is_change && !is_off).then(|| {
             format!(
-                "The number of cores changed within the window, from {} to {}: shares before and after are shares of different wholes.",
-                before.round(),
-                after.round()
+                "The number of cores changed within the window, from {before} to {after}: shares before and after are shares of different wholes.",
             )
         })
     }
