@@ -7,8 +7,8 @@ use super::{
     expr::{
         CPU_TIME,
         Expr::{
-            self, Add, CoreTimeOff, Distinct, Div, Gauge, Max, MaxRate, Mul, OneMinus, Or, Rate,
-            Scale, Unless, WhereAbove, WhereEqual,
+            self, Add, CoreTimeOff, Distinct, Div, Gauge, Max, MaxRate, Mul, OneMinus, Or,
+            Positive, Rate, Scale, Unless, WhereAbove, WhereEqual,
         },
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
@@ -173,13 +173,10 @@ const HUGE_PAGES: Expr = Or(
     ),
 );
 /// What the cache of ZFS holds above its minimum, and gives back when it is asked.
-const ARC_TO_SPARE: Expr = WhereAbove(
-    &Add(
-        &Gauge(metric("node_zfs_arc_size"), None),
-        &Scale(-1.0, &Gauge(metric("node_zfs_arc_c_min"), None)),
-    ),
-    &Scale(0.0, &Gauge(metric("node_zfs_arc_c_min"), None)),
-);
+const ARC_TO_SPARE: Expr = Positive(&Add(
+    &Gauge(metric("node_zfs_arc_size"), None),
+    &Scale(-1.0, &Gauge(metric("node_zfs_arc_c_min"), None)),
+));
 /// Memory that is there for programs: all but the huge pages.
 const USABLE_MEMORY: Expr = Add(&MEMORY, &Scale(-1.0, &Or(&HUGE_PAGES, &NO_MEMORY)));
 /// Memory that programs can still get, in bytes.
@@ -272,7 +269,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("memory_used_bytes", "memory", Utilization, Bytes, Add(&USABLE_MEMORY, &Scale(-1.0, &AVAILABLE_MEMORY)), "memory that is not available, without huge pages"),
     row("memory_available_ratio", "memory", Utilization, Ratio, Div(&AVAILABLE_MEMORY, &USABLE_MEMORY), "share of memory that programs can still get"),
     row("memory_available_bytes", "memory", Utilization, Bytes, AVAILABLE_MEMORY, "memory that programs can still get"),
-    row("memory_huge_pages_bytes", "memory", Utilization, Bytes, WhereAbove(&HUGE_PAGES, &NO_MEMORY), "memory set aside as huge pages, where there are any"),
+    row("memory_huge_pages_bytes", "memory", Utilization, Bytes, Positive(&HUGE_PAGES), "memory set aside as huge pages, where there are any"),
     row("memory_arc_bytes", "memory", Utilization, Bytes, ARC_TO_SPARE, "memory in the cache of ZFS above its minimum"),
     row("memory_shared_bytes", "memory", Utilization, Bytes, WhereAbove(&Gauge(metric("node_memory_Shmem_bytes"), None), &Scale(0.05, &MEMORY)), "memory in tmpfs and shared segments, where it is over a twentieth of all; it is in use until somebody deletes it"),
     row("memory_psi_some", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_waiting_seconds_total"), None), "share of time in which some task waited for memory (PSI)"),
@@ -314,7 +311,6 @@ pub static SIGNALS: &[SignalRow] = &[
     row("network_sent_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_transmit_bytes_total"), DISK), "bytes sent"),
     row("network_receive_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_receive_bytes_total", LINKS), DISK), &REAL_SPEED), "received bytes as a share of the link's speed, where the speed is known"),
     row("network_send_ratio", "network", Utilization, Ratio, Div(&Rate(select("node_network_transmit_bytes_total", LINKS), DISK), &REAL_SPEED), "sent bytes as a share of the link's speed, where the speed is known"),
-    row("network_down", "network", Utilization, Ratio, WhereAbove(&OneMinus(&Gauge(metric("node_network_carrier"), DISK)), &Scale(0.0, &Gauge(metric("node_network_carrier"), DISK))), "1 for links without a carrier"),
     row("network_send_drops", "network", Error, PerSecond, Rate(select("node_network_transmit_drop_total", LINKS), DISK), "packets dropped before they were sent"),
     row("network_receive_drops", "network", Saturation, PerSecond, Rate(select("node_network_receive_drop_total", LINKS), DISK), "received packets dropped; unknown protocols count too"),
     row("network_errors", "network", Error, PerSecond, Add(&Rate(select("node_network_receive_errs_total", LINKS), DISK), &Rate(select("node_network_transmit_errs_total", LINKS), DISK)), "packets with errors"),

@@ -58,6 +58,8 @@ pub enum Expr {
     WhereEqual(&'static Expr, &'static Expr, &'static Expr),
     /// The first, where it is above the second.
     WhereAbove(&'static Expr, &'static Expr),
+    /// It, where it is above zero.
+    Positive(&'static Expr),
     /// The first, except where the second is above zero.
     Unless(&'static Expr, &'static Expr),
     /// The first, and where it does not exist the second.
@@ -98,6 +100,7 @@ impl Expr {
             }
             Self::Scale(_, a)
             | Self::OneMinus(a)
+            | Self::Positive(a)
             | Self::WhereEqual(a, ..)
             | Self::WhereAbove(a, _)
             | Self::Unless(a, _) => a.device_label(),
@@ -122,9 +125,11 @@ impl Expr {
         match self {
             Self::Rate(..) | Self::MaxRate(..) | Self::CoreTimeOff(_) => true,
             Self::Gauge(..) | Self::Distinct(..) => false,
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
-                a.has_rate()
-            }
+            Self::Max(a)
+            | Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::Positive(a)
+            | Self::WhereEqual(a, ..) => a.has_rate(),
             Self::Add(a, b)
             | Self::Mul(a, b)
             | Self::Div(a, b)
@@ -144,7 +149,7 @@ impl Expr {
     /// machines or two Prometheus replicas are never added up: they arrive as
     /// separate series, and the reader sees in which label they differ.
     pub fn promql(&self, selector: &str, window: &str) -> String {
-        self.written(&Query { selector, window, is_guarded: false })
+        self.written(&Query { selector, window, is_guarded: false }, Name::Dropped)
     }
 
     /// The same, with CPU time of those cores and moments only for which the modes add
@@ -153,22 +158,24 @@ impl Expr {
     /// It costs about three times as much as [`Expr::promql`], so it is for nodes on
     /// which [`Expr::CoreTimeOff`] has found something.
     pub fn promql_guarded(&self, selector: &str, window: &str) -> String {
-        self.written(&Query { selector, window, is_guarded: true })
+        self.written(&Query { selector, window, is_guarded: true }, Name::Dropped)
     }
 
-    fn written(&self, query: &Query<'_>) -> String {
-        let both = |a: &Self, sign: &str, b: &Self| {
-            format!("({} {sign} {})", a.written(query), b.written(query))
-        };
+    /// `name` says what becomes of a metric's name: an operation on values drops it, so
+    /// that no aggregation need do so.
+    fn written(&self, query: &Query<'_>, name: Name) -> String {
+        let value = |of: &Self| of.written(query, Name::MayStay);
+        let same = |of: &Self| of.written(query, name);
         match self {
-            Self::Rate(select, by) => {
-                format!("sum {} ({})", select.without(*by), query.rate(select, *by))
-            }
-            Self::MaxRate(select, by) => {
-                format!("max {} ({})", select.without(*by), query.rate(select, *by))
-            }
+            Self::Rate(select, by) => select.aggregated("sum", *by, query.rate(select, *by)),
+            Self::MaxRate(select, by) => select.aggregated("max", *by, query.rate(select, *by)),
             Self::Gauge(select, by) => {
-                format!("sum {} ({})", select.without(*by), select.promql(query.selector, *by))
+                let series = select.promql(query.selector, *by);
+                let is_single = select.dropped(*by).next().is_none();
+                match name {
+                    Name::Dropped if is_single => format!("sum without () ({series})"),
+                    _ => select.aggregated("sum", *by, series),
+                }
             }
             Self::Distinct(select, labels) => {
                 let dropped = exporter_labels(select.metric);
@@ -185,21 +192,20 @@ impl Expr {
             }
             Self::Max(a) => {
                 let label = a.device_label().unwrap_or_default();
-                format!("max without ({label}) ({})", a.written(query))
+                format!("max without ({label}) ({})", value(a))
             }
-            Self::Add(a, b) => both(a, "+", b),
-            Self::Mul(a, b) => both(a, "*", b),
-            Self::Or(a, b) => both(a, "or", b),
-            Self::WhereAbove(a, b) => both(a, ">", b),
-            Self::Div(a, b) => format!("({} / ({} > 0))", a.written(query), b.written(query)),
-            Self::Unless(a, b) => {
-                format!("({} unless ({} > 0))", a.written(query), b.written(query))
-            }
+            Self::Add(a, b) => format!("({} + {})", value(a), value(b)),
+            Self::Mul(a, b) => format!("({} * {})", value(a), value(b)),
+            Self::Div(a, b) => format!("({} / ({} > 0))", value(a), value(b)),
+            Self::Scale(factor, a) => format!("({factor} * {})", value(a)),
+            Self::OneMinus(a) => format!("(1 - {})", value(a)),
+            Self::Or(a, b) => format!("({} or {})", same(a), same(b)),
+            Self::Positive(a) => format!("({} > 0)", same(a)),
+            Self::WhereAbove(a, b) => format!("({} > {})", same(a), value(b)),
+            Self::Unless(a, b) => format!("({} unless ({} > 0))", same(a), value(b)),
             Self::WhereEqual(a, b, c) => {
-                format!("({} and ({} == {}))", a.written(query), b.written(query), c.written(query))
+                format!("({} and ({} == {}))", same(a), value(b), value(c))
             }
-            Self::Scale(factor, a) => format!("({factor} * {})", a.written(query)),
-            Self::OneMinus(a) => format!("(1 - {})", a.written(query)),
         }
     }
 
@@ -212,9 +218,11 @@ impl Expr {
             | Self::Gauge(select, _)
             | Self::Distinct(select, _)
             | Self::CoreTimeOff(select) => vec![select.metric],
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::Unless(a, _) => {
-                a.metrics()
-            }
+            Self::Max(a)
+            | Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::Positive(a)
+            | Self::Unless(a, _) => a.metrics(),
             Self::Or(_, b) => b.metrics(),
             Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
             Self::Add(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::WhereAbove(a, b) => {
@@ -222,6 +230,15 @@ impl Expr {
             }
         }
     }
+}
+
+/// What becomes of the name of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// It is not in the answer.
+    Dropped,
+    /// An operation around it drops it.
+    MayStay,
 }
 
 /// What an expression is written for.
@@ -251,12 +268,21 @@ impl Query<'_> {
 }
 
 impl Select {
-    /// `without (cpu, mode)`: the labels that the exporter gives the metric, except
-    /// those that name the device.
-    fn without(&self, by: Option<&'static str>) -> String {
+    /// The labels that the exporter gives the metric, except those that name the device.
+    fn dropped(&self, by: Option<&'static str>) -> impl Iterator<Item = &'static str> {
         let kept = by.map_or(&[][..], device_labels);
-        let dropped = exporter_labels(self.metric).iter().filter(|label| !kept.contains(label));
-        format!("without ({})", dropped.copied().collect::<Vec<_>>().join(", "))
+        exporter_labels(self.metric).iter().copied().filter(|label| !kept.contains(label))
+    }
+
+    /// `sum without (cpu, mode) (…)`; nothing around it where each series is a device or
+    /// a node of its own.
+    fn aggregated(&self, how: &str, by: Option<&'static str>, series: String) -> String {
+        let dropped: Vec<&str> = self.dropped(by).collect();
+        // Metrics that are not in the table may have labels of their own.
+        if dropped.is_empty() && self.metric.starts_with("node_") {
+            return series;
+        }
+        format!("{how} without ({}) ({series})", dropped.join(", "))
     }
 
     /// The series selector. Where a label names the device, series without that label
@@ -351,7 +377,8 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
         ("node_disk_", &["device"]),
         ("node_network_", &["device"]),
         ("node_qdisc_", &["device", "kind"]),
-        ("node_filesystem_", &["device", "device_error", "fstype", "mountpoint"]),
+        // `device_error` is empty, which is none, where there are values.
+        ("node_filesystem_", &["device", "fstype", "mountpoint"]),
     ];
     let known = LABELS.iter().find(|(prefix, _)| metric.starts_with(prefix));
     known.map_or(&[], |(_, labels)| labels)
@@ -392,7 +419,7 @@ mod tests {
         const FREE: Expr = Expr::Gauge(metric("node_filesystem_avail_bytes"), Some("mountpoint"));
         assert_eq!(
             FREE.promql("", "4s"),
-            "sum without (device_error) (node_filesystem_avail_bytes{mountpoint!=\"\"})"
+            "sum without () (node_filesystem_avail_bytes{mountpoint!=\"\"})"
         );
         let labels =
             [("mountpoint", "/"), ("device", "/dev/vda"), ("fstype", "ext4"), ("job", "n")];

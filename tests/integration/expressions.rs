@@ -114,10 +114,6 @@ const THREADS: &[(&str, &str)] = &[
     ("node_cpu_info{core=\"0\",cpu=\"2\",package=\"1\",model=\"7\"}", "1+0x20"),
     ("node_cpu_info{core=\"0\",cpu=\"3\",package=\"1\",model=\"7\"}", "1+0x20"),
 ];
-const LINKS: &[(&str, &str)] = &[
-    ("node_network_carrier{device=\"eth0\"}", "1+0x20"),
-    ("node_network_carrier{device=\"eth1\"}", "0+0x20"),
-];
 
 const CASES: &[Case] = &[
     case(HUGE, "memory_used_ratio", &[("", 18.0 / 35.0)]),
@@ -146,7 +142,6 @@ const CASES: &[Case] = &[
     case(OFFLINE, "cpu_cores", &[("", 1.0)]),
     Case { is_guarded: true, ..case(OFFLINE, "cpu_cores", &[("", 1.0)]) },
     case(THREADS, "cpu_threads_per_core", &[("", 2.0)]),
-    case(LINKS, "network_down", &[("device=\"eth1\",", 1.0)]),
 ];
 
 #[test]

@@ -3,8 +3,9 @@
 use super::{BLANK, Condition, Counts, Resource, errors, saturation, utilization};
 use crate::model::stats::Stat;
 
-/// A link without a carrier drops all that it is given.
-const UP: Condition = Condition::Unseen("network_down");
+/// A link that is down, or without a carrier, sends nothing and drops all that it is
+/// given.
+const SENDS: Condition = Condition::AtLeast("network_sent_bytes", 1.0);
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "network",
@@ -35,21 +36,21 @@ pub(super) static RESOURCE: Resource = Resource {
             Counts::Alone,
             "packets dropped before they were sent, one a second, by a link of known speed",
         )
-        .when(&[UP, Condition::AtLeast("network_send_ratio", 0.0)]),
+        .when(&[SENDS, Condition::AtLeast("network_send_ratio", 0.0)]),
         errors(
             "network_send_drops",
             1.0,
             Counts::Alone,
             "the same by a link whose speed is not known and that carries at least a megabit a second: virtual links (tap, tunnels, bridges) drop what nobody takes from them, by design",
         )
-        .when(&[UP, Condition::AtLeast("network_sent_bytes", 125_000.0)]),
+        .when(&[Condition::AtLeast("network_sent_bytes", 125_000.0)]),
         errors(
             "network_queue_drops",
             10.0,
             Counts::Alone,
             "ten packets a second dropped by the queue of a link that sends (measured: 1093 before a shaper, 0 at half its rate)",
         )
-        .when(&[UP, Condition::AtLeast("network_sent_bytes", 1000.0)]),
+        .when(&[Condition::AtLeast("network_sent_bytes", 1000.0)]),
     ],
     blind: "neither the link's speed nor its queue was seen, so its utilization is not known; drops were watched (node_exporter: --collector.qdisc)",
     advice: "a faster link or a wider shaper (tc -s qdisc shows it), or less data over it",

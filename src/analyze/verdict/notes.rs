@@ -146,19 +146,21 @@ fn headroom(busy: f64, both: f64) -> f64 {
     both / done - 1.0
 }
 
+/// `the file system at /a (100 % in use)`.
 fn standing_words(one: &Assessment) -> String {
     let used = one
         .utilization
         .map_or_else(String::new, |used| format!(" ({} % in use)", three_digits(used * 100.0)));
-    let how = match one.kind {
-        Kind::Near => "near its limit",
-        _ => "at its limit",
-    };
-    let title = one.title();
     if one.resource.ceiling_known {
-        format!("Not counted: {title} was {how}{used} from the first sample on and did not change.")
+        format!(
+            "Not counted, because it has not changed since the first sample: {}{used}. If something should write there, make room.",
+            one.title()
+        )
     } else {
-        format!("Not counted: {title} was {how}{used} before the load and did the same work then.")
+        format!(
+            "Not counted, because it was as busy before the load and did the same work: {}{used}.",
+            one.title()
+        )
     }
 }
 

@@ -69,6 +69,13 @@ impl Expr {
             Self::WhereAbove(a, b) => {
                 joined(a.points(raw), &b.points(raw), |x, y| (x > y).then_some(x))
             }
+            Self::Positive(a) => {
+                let mut all = a.points(raw);
+                for points in all.values_mut() {
+                    points.retain(|_, v| *v > 0.0);
+                }
+                all
+            }
             Self::Unless(a, b) => {
                 let mut all = a.points(raw);
                 for (device, points) in b.points(raw) {

@@ -16,12 +16,6 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
                     labelled(values, &format!("node_network_{name}"), key, number);
                 }
             }
-            // An interface that is switched off does not say whether it has a carrier.
-            let carrier = roots.sys_text(format!("class/net/{device}/carrier"));
-            if let Some(carrier) = carrier.and_then(|text| text.parse::<f64>().ok()) {
-                let key = ("device", device.as_str());
-                labelled(values, "node_network_carrier", key, carrier);
-            }
             let speed = roots.sys_text(format!("class/net/{device}/speed"));
             if let Some(speed) = speed.and_then(|text| text.parse::<f64>().ok())
                 && is_real
