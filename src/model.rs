@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod expr;
 pub mod latency;
 pub mod matcher;
+pub mod mounts;
 pub mod run;
 pub mod series;
 pub mod stats;

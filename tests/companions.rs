@@ -59,6 +59,7 @@ fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Option<Ver
         signals.entry(one.name.to_owned()).or_default().push(one.signal);
     }
     let record = NodeRecord {
+        labels: BTreeMap::new(),
         name: "kube".into(),
         instance: Some("10.1.0.30:9100".into()),
         source: SourceKind::Prometheus,
@@ -71,6 +72,7 @@ fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Option<Ver
     let end = Timestamp(SAMPLES * STEP_MS);
     let run = Run {
         manifest: Manifest {
+            caveats: Vec::new(),
             schema: RUN_SCHEMA,
             id: "run-1".into(),
             tool: "test".into(),
@@ -102,6 +104,7 @@ fn judged(levels: &[(&str, Option<&str>, f64)], found: Vec<Found>) -> Option<Ver
         nodes: vec![NodeData {
             record,
             signals: SignalSet {
+                breaks: Vec::new(),
                 signals,
                 times: points(0.0).iter().map(|point| point.t).collect(),
                 interval_s: 15.0,

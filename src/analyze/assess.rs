@@ -8,7 +8,9 @@ use super::{
 };
 use crate::model::{
     catalogue::{self, Class},
+    mounts,
     series::SignalSet,
+    stats::Stat,
     time::Window,
     units::Unit,
 };
@@ -62,6 +64,12 @@ pub struct Assessment {
     pub utilization: Option<f64>,
     /// The same in the baseline.
     pub utilization_before: Option<f64>,
+    /// Whether it was so before and did not change, so that it is no finding.
+    pub standing: bool,
+    /// Why it is possible at most, in sentences.
+    pub doubts: Vec<String>,
+    /// What its figures leave out or count in, in words.
+    pub context: Vec<String>,
 }
 
 /// Which classes of evidence are at their limit.
@@ -122,6 +130,9 @@ pub fn resource(
             hinted: false,
             utilization: None,
             utilization_before: None,
+            standing: false,
+            doubts: Vec::new(),
+            context: Vec::new(),
         });
     }
     all
@@ -220,6 +231,9 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
         hinted,
         utilization: utilization_now,
         utilization_before,
+        standing: false,
+        doubts: Vec::new(),
+        context: seen.context(resource),
     }
 }
 
@@ -234,6 +248,19 @@ fn shown(criterion: &Criterion, value: f64) -> f64 {
 }
 
 impl Seen<'_> {
+    /// `720 GiB of huge pages are left out`, for what there is in the window.
+    fn context(&self, resource: &Resource) -> Vec<String> {
+        resource
+            .context
+            .iter()
+            .filter_map(|(signal, words)| {
+                let most = self.signals.get(signal, None)?.stat(Stat::Max, self.window)?;
+                let unit = catalogue::unit_of(signal)?;
+                (most > 0.0).then(|| format!("{} {words}", unit.show(most)))
+            })
+            .collect()
+    }
+
     fn held(
         &self,
         criterion: &'static Criterion,
@@ -301,9 +328,14 @@ impl Seen<'_> {
 }
 
 impl Assessment {
-    /// Whether the resource is at its limit.
+    /// Whether the resource is at its limit, and was not so all the time.
     pub fn at_limit(&self) -> bool {
-        matches!(self.kind, Kind::Saturated | Kind::Full)
+        matches!(self.kind, Kind::Saturated | Kind::Full) && !self.standing
+    }
+
+    /// Whether it is a file system that lies on another machine.
+    pub fn is_remote(&self) -> bool {
+        self.device.as_deref().is_some_and(mounts::is_remote)
     }
 
     /// Whether work that waits for it, or is refused, would have been seen.
@@ -349,7 +381,8 @@ impl Assessment {
                 .title
                 .replace("of cgroup {device}", "of a cgroup")
                 .replace(" on {device}", "")
-                .replace("of {device}", "of the system"),
+                .replace("of {device}", "of the system")
+                .replace(" ({device})", ""),
             // A group is a path; a container has the name that its orchestrator gave it.
             _ if !device.starts_with('/') && device.matches('/').count() == 2 => {
                 self.resource.title.replace("cgroup", "container")
@@ -373,6 +406,12 @@ impl Assessment {
                 let but = but.map_or_else(String::new, |condition| {
                     format!("; counts only with {}", condition.in_words())
                 });
+                let context = match held.class {
+                    Class::Utilization if !self.context.is_empty() => {
+                        format!(" ({})", self.context.join("; "))
+                    }
+                    _ => String::new(),
+                };
                 let before = held.before.map_or_else(String::new, |before| {
                     format!(", {} in the baseline", unit.show(before))
                 });
@@ -389,7 +428,7 @@ impl Assessment {
                     samples: held.samples,
                     source: held.criterion.source,
                     text: format!(
-                        "{}: {}{before}; {relation} {}{but}",
+                        "{}: {}{context}{before}; {relation} {}{but}",
                         row.what,
                         unit.show(held.value),
                         unit.show(held.criterion.limit),

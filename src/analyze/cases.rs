@@ -7,7 +7,9 @@ mod elsewhere;
 mod fleet;
 mod loads;
 mod machine;
+mod meaning;
 mod metamorphic;
+mod standing;
 
 use super::{
     analyze,

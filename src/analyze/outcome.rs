@@ -170,6 +170,10 @@ pub struct Verdict {
     pub unobserved: Vec<Mention>,
     /// What would limit next.
     pub next: Option<Mention>,
+    /// What the reader must know beside it: what was so before the load, what is left
+    /// out of the figures. The statement says it, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Mention>,
 }
 
 /// A place in the ranking.

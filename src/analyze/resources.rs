@@ -148,6 +148,21 @@ pub fn is_stacked(device: Option<&str>) -> bool {
     device.is_some_and(|device| stacked.iter().any(|prefix| device.starts_with(prefix)))
 }
 
+/// Whether one is a path of the other, a multipath device: `nvme0c1n1` of `nvme0n1`.
+/// What the device does, its paths do.
+pub fn is_path_of(path: Option<&str>, device: Option<&str>) -> bool {
+    let of = |name: &str| -> Option<String> {
+        let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
+        let (controller, namespace) = rest.split_once('n')?;
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        [subsystem, controller, namespace]
+            .into_iter()
+            .all(is_number)
+            .then(|| format!("nvme{subsystem}n{namespace}"))
+    };
+    path.and_then(of).is_some_and(|whole| Some(whole.as_str()) == device)
+}
+
 /// A resource.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource {
@@ -179,6 +194,25 @@ pub struct Resource {
     pub blind: &'static str,
     /// What to do when it is the limit.
     pub advice: &'static str,
+    /// What it means that it was at its limit all the time.
+    pub standing: Standing,
+    /// Signals of what its figures leave out or count in, with the words for it after
+    /// the amount.
+    pub context: &'static [(&'static str, &'static str)],
+}
+
+/// What it means that a resource is at its limit, or near it, all the time. What changes
+/// is a finding; a condition that does not change is a note beside the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is a finding all the same: work may have waited all the time.
+    Finding,
+    /// A note while it does not change at all: a full file system that nobody writes to.
+    WhileUnmoved,
+    /// A note when it was so in the baseline and did the same work then: a RAID check.
+    WhileAsBefore,
+    /// Possible at most where nobody knows what was before: a thread that polls.
+    InDoubt,
 }
 
 impl Resource {
@@ -242,6 +276,7 @@ pub fn decisive() -> Vec<&'static str> {
             names.push(criterion.signal);
             names.extend(criterion.when.iter().map(Condition::signal));
         }
+        names.extend(resource.context.iter().map(|(signal, _)| *signal));
         names.extend(resource.follows.iter().filter_map(|relation| Some(relation.when?.0)));
     }
     names.sort_unstable();
@@ -335,11 +370,27 @@ const BLANK: Resource = Resource {
     vital: false,
     blind: "",
     advice: "",
+    standing: Standing::Finding,
+    context: &[],
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_belongs_to_its_device() {
+        assert!(is_path_of(Some("nvme0c1n2"), Some("nvme0n2")));
+        for (path, device) in [
+            ("nvme0c1n2", "nvme0n1"),
+            ("nvme0n1", "nvme0n1"),
+            ("nvme1c0n1", "nvme0n1"),
+            ("nvmec0n1", "nvmen1"),
+            ("sdc", "sd"),
+        ] {
+            assert!(!is_path_of(Some(path), Some(device)), "{path}");
+        }
+    }
 
     #[test]
     fn every_criterion_names_a_signal_and_a_source() {
@@ -351,6 +402,9 @@ mod tests {
                 for condition in criterion.when {
                     assert!(catalogue::signal(condition.signal()).is_some(), "{condition:?}");
                 }
+            }
+            for (signal, _) in resource.context {
+                assert!(catalogue::signal(signal).is_some(), "{signal}");
             }
             for relation in resource.follows {
                 let root = ALL.iter().position(|other| other.name == relation.root);

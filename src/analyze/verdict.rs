@@ -5,9 +5,11 @@ mod episode;
 mod intervention;
 mod lists;
 mod none;
+mod notes;
 mod plateau;
 mod qualify;
 mod rivals;
+mod standing;
 
 use lists::{exonerated, next, unobserved};
 
@@ -41,6 +43,8 @@ struct Case<'a> {
     data: Data,
     /// Whether it is a part of a phase, found in the data.
     is_part: bool,
+    /// What is left out of the signals because it was so before, in sentences.
+    left_out: Vec<String>,
 }
 
 /// Judge one phase of one node; `None` when there is no such phase.
@@ -53,6 +57,11 @@ pub(super) fn phase(
 ) -> Option<PhaseOutcome> {
     let phase = run.manifest.phases.get(index)?;
     let (whole, window) = (run.window(phase), run.steady(phase));
+    let adjusted = standing::without_busy_before(run, node, index);
+    let (node, left_out) = match &adjusted {
+        Some((node, left_out)) => (node, left_out.as_slice()),
+        None => (node, &[][..]),
+    };
     let data = super::data(run, node, phase);
     let loads = loads.iter().filter(|load| load.index == index).collect();
     let case = Case {
@@ -66,6 +75,7 @@ pub(super) fn phase(
         loads,
         data: data.clone(),
         is_part: false,
+        left_out: left_out.to_vec(),
     };
     let mut assessments = case.assess(window, whole);
     sorted(&mut assessments);
@@ -112,13 +122,15 @@ impl Case<'_> {
         whole: Window,
     ) -> Vec<Assessment> {
         let baseline = baseline(self.run, self.index);
-        resources
+        let mut assessments: Vec<Assessment> = resources
             .iter()
             .flat_map(|resource| {
                 assess::resource(resource, &self.node.signals, window, whole, baseline)
             })
             .filter(|one| self.applies(one.resource, one.kind))
-            .collect()
+            .collect();
+        self.mark_standing(&mut assessments);
+        assessments
     }
 
     /// Larger is nearer to the limit: by kind, then by whether the load moved
@@ -134,11 +146,18 @@ impl Case<'_> {
             .position(|resource| resource.name == assessment.resource.name)
             .unwrap_or(ALL.len());
         let second = if assessment.at_limit() {
-            -(order as f64)
+            // Of file systems, those of this machine first.
+            -(order as f64) - if assessment.is_remote() { 0.5 } else { 0.0 }
         } else {
             assessment.utilization.unwrap_or(0.0)
         };
-        (assessment.kind.strength(), u8::from(moved), second)
+        let strength = if assessment.standing { 0 } else { assessment.kind.strength() };
+        (strength, u8::from(moved), second)
+    }
+
+    /// The verdict with what the reader must know beside it.
+    fn judged(&self, assessments: &[Assessment]) -> Verdict {
+        self.with_notes(self.verdict(assessments), assessments, &self.left_out)
     }
 
     fn verdict(&self, assessments: &[Assessment]) -> Verdict {
@@ -152,13 +171,9 @@ impl Case<'_> {
         if let Some(generator) = self.generator(assessments, &unobserved) {
             return generator;
         }
-        let (standing, moving): (Vec<&Assessment>, Vec<&Assessment>) = assessments
-            .iter()
-            .filter(|one| one.at_limit() || one.kind == Kind::Near)
-            .partition(|one| self.is_standing(one));
         let mut roots: Vec<&Assessment> = Vec::new();
         let mut consequences = Vec::new();
-        for assessment in moving.iter().copied().filter(|one| one.at_limit()) {
+        for assessment in assessments.iter().filter(|one| one.at_limit()) {
             match self.root_of(assessment, assessments) {
                 Some(relation) => consequences.push(Mention {
                     resource: assessment.resource.name.to_owned(),
@@ -169,22 +184,16 @@ impl Case<'_> {
             }
         }
         // Nothing at its limit: the nearest, if one is near.
-        let near = moving.iter().copied().find(|assessment| {
-            assessment.kind == Kind::Near && self.root_of(assessment, assessments).is_none()
+        let near = assessments.iter().find(|assessment| {
+            assessment.kind == Kind::Near
+                && !assessment.standing
+                && self.root_of(assessment, assessments).is_none()
         });
         if let Some(part) = roots.is_empty().then(|| self.episode()).flatten() {
             return part;
         }
         let Some(root) = roots.first().copied().or(near) else {
-            let mut clean = self.clean(assessments, unobserved);
-            let is_unknown = clean.kind == Kind::Unknown && !standing.is_empty();
-            let note = if is_unknown {
-                " It was so from the first sample on, and may be older than this window.".to_owned()
-            } else {
-                self.standing_notes(&standing)
-            };
-            clean.statement.push_str(&note);
-            return clean;
+            return self.clean(assessments, unobserved);
         };
         let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.whole);
         let since = self.since(root);
@@ -211,12 +220,13 @@ impl Case<'_> {
                 has_load: self.run.manifest.phases.iter().any(|phase| !phase.loads.is_empty()),
                 others: &others,
                 busiest: self.busiest(root),
-            }) + &self.standing_notes(&standing),
+            }),
             evidence,
             consequences,
             exonerated: exonerated(assessments),
             unobserved,
             next: next(root, assessments),
+            notes: Vec::new(),
         };
         self.tested(root, self.with_rivals(root, verdict))
     }
@@ -374,6 +384,7 @@ impl Case<'_> {
             exonerated: Vec::new(),
             unobserved,
             next: None,
+            notes: Vec::new(),
         }
     }
 }

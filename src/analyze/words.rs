@@ -122,6 +122,7 @@ pub(super) fn clean_because(assessment: &Assessment) -> String {
             Some(format!("{} {}", row.name, row.unit.show(held.value)))
         })
         .collect();
+    let parts: Vec<String> = parts.into_iter().chain(assessment.context.clone()).collect();
     if parts.is_empty() { "no signal of it was seen".to_owned() } else { parts.join(", ") }
 }
 

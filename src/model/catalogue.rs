@@ -5,7 +5,11 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use super::{
     expr::{
-        Expr::{self, Add, Div, Gauge, Max, MaxRate, OneMinus, Or, Rate, Scale, WhereEqual},
+        CPU_TIME,
+        Expr::{
+            self, Add, CoreTimeOff, Distinct, Div, Gauge, Max, MaxRate, Mul, OneMinus, Or,
+            Positive, Rate, Scale, Unless, WhereAbove, WhereEqual,
+        },
         Match::{In, NotIn, NotPrefix},
         Select, metric, select,
     },
@@ -54,24 +58,130 @@ pub struct SignalRow {
     pub what: &'static str,
 }
 
-const CPU: Select = metric("node_cpu_seconds_total");
+const CPU: Select = metric(CPU_TIME);
 const CPU_BUSY: Select =
     select("node_cpu_seconds_total", &[NotIn("mode", &["idle", "iowait", "steal"])]);
-/// Interfaces that carry no traffic of their own to a link.
-const LINKS: &[super::expr::Match] = &[NotPrefix(
-    "device",
-    &[
-        "lo", "veth", "docker", "br-", "virbr", "cni", "flannel", "cali", "ifb", "dummy", "sit",
-        "ip6tnl", "gre", "teql", "tunl", "erspan",
-    ],
-)];
+/// Links that have a speed of their own and no reason to drop packets by design. Of a
+/// virtual link with another name its traffic decides (`network` in the analysis).
+const LINKS: &[super::expr::Match] = &[
+    // Not by prefix: `lo1` and `lom0` are names of real links.
+    NotIn("device", &["lo"]),
+    NotPrefix(
+        "device",
+        &[
+            "lo@",
+            "veth",
+            "docker",
+            "br-",
+            "virbr",
+            "cni",
+            "flannel",
+            "cali",
+            "cilium",
+            "lxc",
+            "lxdbr",
+            "ifb",
+            "dummy",
+            "sit",
+            "ip6tnl",
+            "gre",
+            "teql",
+            "tunl",
+            "erspan",
+            "tap",
+            "tun",
+            "vnet",
+            "ovs",
+            "vxlan",
+            "genev",
+            "wg",
+            "tailscale",
+            "macvtap",
+            "fwbr",
+            "fwpr",
+            "fwln",
+        ],
+    ),
+];
 /// Queues that can hold something.
 const QUEUED: &[super::expr::Match] = &[NotIn("kind", &["noqueue"])];
-/// File systems whose fullness says nothing.
+/// File systems that store nothing of their own, images that are full by construction,
+/// and views of other file systems. What is mounted read-only is left out by that.
 const REAL_FS: &[super::expr::Match] = &[NotIn(
     "fstype",
-    &["devtmpfs", "ramfs", "overlay", "squashfs", "iso9660", "efivarfs", "vfat", "fuse.lxcfs"],
+    &[
+        "aufs",
+        "autofs",
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "cramfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "efivarfs",
+        "erofs",
+        "fuse.archivemount",
+        "fuse.cvmfs2",
+        "fuse.erofsfuse",
+        "fuse.fuse-archive",
+        "fuse.fuse-overlayfs",
+        "fuse.fuseiso",
+        "fuse.gvfsd-fuse",
+        "fuse.lxcfs",
+        "fuse.portal",
+        "fuse.ratarmount",
+        "fuse.snapfuse",
+        "fuse.squashfuse",
+        "fuse.squashfuse_ll",
+        "fusectl",
+        "hugetlbfs",
+        "iso9660",
+        "mqueue",
+        "nsfs",
+        "overlay",
+        "proc",
+        "pstore",
+        "ramfs",
+        "romfs",
+        "rpc_pipefs",
+        "securityfs",
+        "selinuxfs",
+        "squashfs",
+        "sysfs",
+        "tracefs",
+        "udf",
+        "vfat",
+    ],
 )];
+/// Mounts that cannot be written to.
+const READ_ONLY: Expr = Gauge(metric("node_filesystem_readonly"), MOUNT);
+
+/// Memory of the host, in bytes.
+const MEMORY: Expr = Gauge(metric("node_memory_MemTotal_bytes"), None);
+/// Nothing, for each node.
+const NO_MEMORY: Expr = Scale(0.0, &MEMORY);
+/// Memory set aside as huge pages, free or not: of all sizes where the kernel says it
+/// (4.20 and later), else of the usual size.
+const HUGE_PAGES: Expr = Or(
+    &Gauge(metric("node_memory_Hugetlb_bytes"), None),
+    &Mul(
+        &Gauge(metric("node_memory_HugePages_Total"), None),
+        &Gauge(metric("node_memory_Hugepagesize_bytes"), None),
+    ),
+);
+/// What the cache of ZFS holds above its minimum, and gives back when it is asked.
+const ARC_TO_SPARE: Expr = Positive(&Add(
+    &Gauge(metric("node_zfs_arc_size"), None),
+    &Scale(-1.0, &Gauge(metric("node_zfs_arc_c_min"), None)),
+));
+/// Memory that is there for programs: all but the huge pages.
+const USABLE_MEMORY: Expr = Add(&MEMORY, &Scale(-1.0, &Or(&HUGE_PAGES, &NO_MEMORY)));
+/// Memory that programs can still get, in bytes.
+const AVAILABLE_MEMORY: Expr =
+    Add(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Or(&ARC_TO_SPARE, &NO_MEMORY));
 
 macro_rules! mode {
     ($($mode:literal),+) => {
@@ -188,6 +298,7 @@ macro_rules! nfs_time {
         )
     };
 }
+const DESTINATION: Option<&str> = Some("destination");
 const CORE_MAX: Expr = Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))));
 const SOFTIRQ: Select = select("node_cpu_seconds_total", &[In("mode", &["softirq", "irq"])]);
 const BUSIEST_DISK: Expr = Max(&Rate(metric("node_disk_io_time_seconds_total"), DISK));
@@ -205,6 +316,9 @@ pub static SIGNALS: &[SignalRow] = &[
     row("cpu_core_busy", "cpu-core", Utilization, Ratio, Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))), "share of one core's time spent working"),
     row("cpu_core_max", "cpu-core", Utilization, Ratio, CORE_MAX, "busy share of the busiest core"),
     row("cpu_cores", "cpu", Utilization, Cores, Rate(CPU, None), "cores online: CPU seconds of all modes in a second, so that cores that are offline do not count"),
+    row("cpu_threads_per_core", "cpu", Utilization, Tasks, Div(&Distinct(metric("node_cpu_info"), &["cpu"]), &Distinct(metric("node_cpu_info"), &["core", "package"])), "hardware threads that share one physical core (node_exporter: --collector.cpu.info)"),
+    // A source asks for it by itself, and less often: see `core_time_off_promql`.
+    embedded(CORE_TIME_OFF, "cpu", Utilization, Cores, CoreTimeOff(CPU), "CPU seconds that the modes of a core add up to in a second, where that is not about one; such a core is left out"),
     row("cpu_psi_some", "cpu", Saturation, Ratio, Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), "share of time in which some task waited for a core (PSI)"),
     row("cpu_wait_unexplained", "cpu-quota", Saturation, Ratio, Add(&Rate(metric("node_pressure_cpu_waiting_seconds_total"), None), &Scale(-1.0, &CORE_MAX)), "share of time in which some task waited for a core while even the busiest one was idle"),
     row("cpu_runnable", "cpu", Saturation, Tasks, Gauge(metric("node_procs_running"), None), "tasks running or ready to run, at the instant of the sample"),
@@ -222,10 +336,13 @@ pub static SIGNALS: &[SignalRow] = &[
     embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
     embedded("cgroup_cpu_psi_some", "cpu-quota", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_cpu_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for a core (PSI of cgroup v2)"),
 
-    row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Gauge(metric("node_memory_MemTotal_bytes"), None))), "share of memory that is not available (page cache counts as available)"),
-    row("memory_used_bytes", "memory", Utilization, Bytes, Add(&Gauge(metric("node_memory_MemTotal_bytes"), None), &Scale(-1.0, &Gauge(metric("node_memory_MemAvailable_bytes"), None))), "memory that is not available"),
-    row("memory_available_ratio", "memory", Utilization, Ratio, Div(&Gauge(metric("node_memory_MemAvailable_bytes"), None), &Gauge(metric("node_memory_MemTotal_bytes"), None)), "share of memory that programs can still get"),
-    row("memory_available_bytes", "memory", Utilization, Bytes, Gauge(metric("node_memory_MemAvailable_bytes"), None), "memory that programs can still get"),
+    row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&AVAILABLE_MEMORY, &USABLE_MEMORY)), "share of memory that is not available (caches count as available, huge pages are left out)"),
+    row("memory_used_bytes", "memory", Utilization, Bytes, Add(&USABLE_MEMORY, &Scale(-1.0, &AVAILABLE_MEMORY)), "memory that is not available, without huge pages"),
+    row("memory_available_ratio", "memory", Utilization, Ratio, Div(&AVAILABLE_MEMORY, &USABLE_MEMORY), "share of memory that programs can still get"),
+    row("memory_available_bytes", "memory", Utilization, Bytes, AVAILABLE_MEMORY, "memory that programs can still get"),
+    row("memory_huge_pages_bytes", "memory", Utilization, Bytes, Positive(&HUGE_PAGES), "memory set aside as huge pages, where there are any"),
+    row("memory_arc_bytes", "memory", Utilization, Bytes, ARC_TO_SPARE, "memory in the cache of ZFS above its minimum"),
+    row("memory_shared_bytes", "memory", Utilization, Bytes, WhereAbove(&Gauge(metric("node_memory_Shmem_bytes"), None), &Scale(0.05, &MEMORY)), "memory in tmpfs and shared segments, where it is over a twentieth of all; it is in use until somebody deletes it"),
     row("memory_psi_some", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_waiting_seconds_total"), None), "share of time in which some task waited for memory (PSI)"),
     row("memory_psi_full", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_stalled_seconds_total"), None), "share of time in which all tasks waited for memory (PSI)"),
     row("swap_io", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_pswpin"), None), &Rate(metric("node_vmstat_pswpout"), None)), "pages swapped in and out"),
@@ -257,9 +374,9 @@ pub static SIGNALS: &[SignalRow] = &[
     row("io_blocked", "disk", Saturation, Tasks, Gauge(metric("node_procs_blocked"), None), "tasks blocked on I/O, at the instant of the sample"),
     row("memory_dirty_bytes", "disk", Utilization, Bytes, Gauge(metric("node_memory_Dirty_bytes"), None), "page cache waiting to be written"),
 
-    row("filesystem_used_ratio", "filesystem", Utilization, Ratio, OneMinus(&Div(&Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), &Gauge(select("node_filesystem_size_bytes", REAL_FS), MOUNT))), "share of the file system that users can no longer take"),
-    row("filesystem_available_bytes", "filesystem", Utilization, Bytes, Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), "space that users can still take"),
-    row("inodes_used_ratio", "inodes", Utilization, Ratio, OneMinus(&Div(&Gauge(select("node_filesystem_files_free", REAL_FS), MOUNT), &Gauge(select("node_filesystem_files", REAL_FS), MOUNT))), "share of inodes in use"),
+    row("filesystem_used_ratio", "filesystem", Utilization, Ratio, Unless(&OneMinus(&Div(&Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), &Gauge(select("node_filesystem_size_bytes", REAL_FS), MOUNT))), &READ_ONLY), "share of the file system that users can no longer take; read-only ones and images are left out"),
+    row("filesystem_available_bytes", "filesystem", Utilization, Bytes, Unless(&Gauge(select("node_filesystem_avail_bytes", REAL_FS), MOUNT), &READ_ONLY), "space that users can still take"),
+    row("inodes_used_ratio", "inodes", Utilization, Ratio, Unless(&OneMinus(&Div(&Gauge(select("node_filesystem_files_free", REAL_FS), MOUNT), &Gauge(select("node_filesystem_files", REAL_FS), MOUNT))), &READ_ONLY), "share of inodes in use, where their number is fixed"),
 
     row("network_received_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_receive_bytes_total"), DISK), "bytes received"),
     row("network_sent_bytes", "network", Utilization, BytesPerSecond, Rate(metric("node_network_transmit_bytes_total"), DISK), "bytes sent"),
@@ -284,6 +401,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("conntrack_drops", "conntrack", Error, PerSecond, Rate(metric("node_nf_conntrack_stat_drop"), None), "packets dropped because the connection-tracking table was full"),
     row("tcp_time_wait", "ports", Utilization, Tasks, Gauge(metric("node_sockstat_TCP_tw"), None), "closed TCP connections whose port is not free yet"),
     embedded("ports_used_ratio", "ports", Utilization, Ratio, Div(&Gauge(metric("node_sockstat_TCP_tw"), None), &Gauge(metric("stressor_ports"), None)), "closed connections that hold a port, as a share of the ports that connections can leave from"),
+    embedded("destination_ports_ratio", "ports", Utilization, Ratio, Div(&Gauge(metric("stressor_destination_ports_used"), DESTINATION), &Gauge(metric("stressor_destination_ports"), DESTINATION)), "ports that connections to one destination hold, open or closed, as a share of those that they can leave from; counted where the sockets could fill half of them"),
     embedded("netns_ports_used_ratio", "ports", Utilization, Ratio, Div(&Gauge(metric("stressor_netns_sockstat_TCP_tw"), NETNS), &Gauge(metric("stressor_netns_ports"), NETNS)), "the same in another network namespace"),
     embedded("tcp_memory_ratio", "sockets", Utilization, Ratio, Div(&Gauge(metric("node_sockstat_TCP_mem"), None), &Gauge(metric("stressor_tcp_memory_limit_pages"), None)), "memory of all TCP buffers as a share of where the kernel begins to trim them"),
     embedded("tcp_memory_pressures", "sockets", Error, PerSecond, Rate(metric("node_netstat_TcpExt_TCPMemoryPressures"), None), "times that TCP ran into its memory limit"),
@@ -352,6 +470,25 @@ impl SignalRow {
         ["remote-storage", "network-allowance", "disk-allowance"].contains(&self.resource)
             || self.is_companion()
     }
+
+    /// Whether it is computed from CPU time by core and mode, whose counters can run
+    /// backwards.
+    pub fn uses_cpu_time(&self) -> bool {
+        self.expr.metrics().contains(&CPU_TIME)
+    }
+}
+
+/// The signal of cores whose modes do not add up to one second per second.
+pub const CORE_TIME_OFF: &str = "cpu_time_off";
+
+/// The PromQL that finds cores whose counters of CPU time ran backwards: one series per
+/// core, labelled `cpu` beside the labels of its target, and none on a sound fleet.
+///
+/// Its rates average over `window`, so one answer per window is enough. The rows with
+/// [`SignalRow::uses_cpu_time`] are wrong for the nodes that it names; for those ask
+/// [`Expr::promql_guarded`].
+pub fn core_time_off_promql(selector: &str, window: &str) -> String {
+    CoreTimeOff(CPU).promql(selector, window)
 }
 
 /// The catalogue as the table of docs/signals.md. `$window` stands for the

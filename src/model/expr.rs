@@ -2,12 +2,19 @@
 //! is both printed as PromQL and evaluated over sampled counters, so that the
 //! two sources cannot drift apart.
 
+mod evaluate;
+
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{
-    series::{Point, RawSet, Signal},
-    time::Timestamp,
-};
+use super::mounts;
+
+/// The metric of CPU time by core and mode, whose counters can run backwards.
+pub const CPU_TIME: &str = "node_cpu_seconds_total";
+/// Seconds that the modes of one core add up to in a second: at least this,
+pub const LEAST_PER_CORE: f64 = 0.8;
+/// and at most this. In between lie the rounding to ticks and the distance between the
+/// times at which the modes are read; a counter that jumped lies far outside.
+pub const MOST_PER_CORE: f64 = 1.2;
 
 /// A label condition.
 #[derive(Debug, Clone, Copy)]
@@ -39,15 +46,30 @@ pub enum Expr {
     MaxRate(Select, Option<&'static str>),
     /// Sum of gauges.
     Gauge(Select, Option<&'static str>),
-    /// The first, or the second for devices and moments that the first does not have:
-    /// a metric under its older and its newer name.
-    Or(&'static Expr, &'static Expr),
+    /// Number of different values that these labels have together.
+    Distinct(Select, &'static [&'static str]),
+    /// CPU seconds of all modes of a core in one second, for cores where that is not
+    /// about one: their counters ran backwards or jumped.
+    ///
+    /// In PromQL only totals above [`MOST_PER_CORE`] are found. A counter that ran
+    /// backwards always causes one, because `rate()` takes a decrease for a restart.
+    CoreTimeOff(Select),
     /// The first, of devices for which these two gauges are equal.
     WhereEqual(&'static Expr, &'static Expr, &'static Expr),
+    /// The first, where it is above the second.
+    WhereAbove(&'static Expr, &'static Expr),
+    /// It, where it is above zero.
+    Positive(&'static Expr),
+    /// The first, except where the second is above zero.
+    Unless(&'static Expr, &'static Expr),
+    /// The first, and where it does not exist the second.
+    Or(&'static Expr, &'static Expr),
     /// The largest over the devices.
     Max(&'static Expr),
     /// The sum of two, where both exist.
     Add(&'static Expr, &'static Expr),
+    /// The product of two, where both exist.
+    Mul(&'static Expr, &'static Expr),
     /// The quotient, where the divisor is above zero.
     Div(&'static Expr, &'static Expr),
     /// A multiple.
@@ -71,23 +93,49 @@ impl Expr {
     pub fn device_label(&self) -> Option<&'static str> {
         match self {
             Self::Rate(_, by) | Self::MaxRate(_, by) | Self::Gauge(_, by) => *by,
-            Self::Max(_) => None,
-            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
+            Self::Max(_) | Self::Distinct(..) => None,
+            Self::CoreTimeOff(_) => Some("cpu"),
+            Self::Add(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
                 a.device_label().or(b.device_label())
             }
-            Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => a.device_label(),
+            Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::Positive(a)
+            | Self::WhereEqual(a, ..)
+            | Self::WhereAbove(a, _)
+            | Self::Unless(a, _) => a.device_label(),
         }
+    }
+
+    /// Removes from a series' labels those that name the device, and returns its name.
+    ///
+    /// A file system is named by three labels. Its name is to be given to
+    /// [`mounts::settle`] with those of the node's other file systems.
+    pub fn take_device(&self, labels: &mut BTreeMap<String, String>) -> Option<String> {
+        let label = self.device_label()?;
+        let device = device_of(label, labels);
+        for label in device_labels(label) {
+            labels.remove(*label);
+        }
+        device
     }
 
     /// Whether a counter's rate is in it, so that it averages over a window.
     pub fn has_rate(&self) -> bool {
         match self {
-            Self::Rate(..) | Self::MaxRate(..) => true,
-            Self::Gauge(..) => false,
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) | Self::WhereEqual(a, ..) => {
-                a.has_rate()
-            }
-            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => a.has_rate() || b.has_rate(),
+            Self::Rate(..) | Self::MaxRate(..) | Self::CoreTimeOff(_) => true,
+            Self::Gauge(..) | Self::Distinct(..) => false,
+            Self::Max(a)
+            | Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::Positive(a)
+            | Self::WhereEqual(a, ..) => a.has_rate(),
+            Self::Add(a, b)
+            | Self::Mul(a, b)
+            | Self::Div(a, b)
+            | Self::Or(a, b)
+            | Self::WhereAbove(a, b)
+            | Self::Unless(a, b) => a.has_rate() || b.has_rate(),
         }
     }
 
@@ -101,193 +149,140 @@ impl Expr {
     /// machines or two Prometheus replicas are never added up: they arrive as
     /// separate series, and the reader sees in which label they differ.
     pub fn promql(&self, selector: &str, window: &str) -> String {
+        self.written(&Query { selector, window, is_guarded: false }, Name::Dropped)
+    }
+
+    /// The same, with CPU time of those cores and moments only for which the modes add
+    /// up to about one second per second.
+    ///
+    /// It costs about three times as much as [`Expr::promql`], so it is for nodes on
+    /// which [`Expr::CoreTimeOff`] has found something.
+    pub fn promql_guarded(&self, selector: &str, window: &str) -> String {
+        self.written(&Query { selector, window, is_guarded: true }, Name::Dropped)
+    }
+
+    /// `name` says what becomes of a metric's name: an operation on values drops it, so
+    /// that no aggregation need do so.
+    fn written(&self, query: &Query<'_>, name: Name) -> String {
+        let value = |of: &Self| of.written(query, Name::MayStay);
+        let same = |of: &Self| of.written(query, name);
         match self {
-            Self::Rate(select, by) => {
-                let series = select.promql(selector, *by);
-                format!("sum {} (rate({series}[{window}]))", select.without(*by))
-            }
-            Self::MaxRate(select, by) => {
-                let series = select.promql(selector, *by);
-                format!("max {} (rate({series}[{window}]))", select.without(*by))
-            }
+            Self::Rate(select, by) => select.aggregated("sum", *by, query.rate(select, *by)),
+            Self::MaxRate(select, by) => select.aggregated("max", *by, query.rate(select, *by)),
             Self::Gauge(select, by) => {
-                format!("sum {} ({})", select.without(*by), select.promql(selector, *by))
+                let series = select.promql(query.selector, *by);
+                let is_single = select.dropped(*by).next().is_none();
+                match name {
+                    Name::Dropped if is_single => format!("sum without () ({series})"),
+                    _ => select.aggregated("sum", *by, series),
+                }
+            }
+            Self::Distinct(select, labels) => {
+                let dropped = exporter_labels(select.metric);
+                let dropped = dropped.iter().filter(|label| !labels.contains(label)).copied();
+                let dropped = dropped.collect::<Vec<_>>().join(", ");
+                let series = select.promql(query.selector, labels.first().copied());
+                let labels = labels.join(", ");
+                format!("count without ({labels}) (count without ({dropped}) ({series}))")
+            }
+            Self::CoreTimeOff(select) => {
+                let series = select.promql(query.selector, Some("cpu"));
+                let total = format!("sum without (mode) (rate({series}[{}]))", query.window);
+                format!("({total} > {MOST_PER_CORE})")
             }
             Self::Max(a) => {
                 let label = a.device_label().unwrap_or_default();
-                format!("max without ({label}) ({})", a.promql(selector, window))
+                format!("max without ({label}) ({})", value(a))
             }
-            Self::Add(a, b) => {
-                format!("({} + {})", a.promql(selector, window), b.promql(selector, window))
+            Self::Add(a, b) => format!("({} + {})", value(a), value(b)),
+            Self::Mul(a, b) => format!("({} * {})", value(a), value(b)),
+            Self::Div(a, b) => format!("({} / ({} > 0))", value(a), value(b)),
+            Self::Scale(factor, a) => format!("({factor} * {})", value(a)),
+            Self::OneMinus(a) => format!("(1 - {})", value(a)),
+            Self::Or(a, b) => format!("({} or {})", same(a), same(b)),
+            Self::Positive(a) => format!("({} > 0)", same(a)),
+            Self::WhereAbove(a, b) => format!("({} > {})", same(a), value(b)),
+            Self::Unless(a, b) => format!("({} unless ({} > 0))", same(a), value(b)),
+            Self::WhereEqual(a, b, c) => {
+                format!("({} and ({} == {}))", same(a), value(b), value(c))
             }
-            Self::Div(a, b) => {
-                format!("({} / ({} > 0))", a.promql(selector, window), b.promql(selector, window))
-            }
-            Self::Or(a, b) => {
-                format!("({} or {})", a.promql(selector, window), b.promql(selector, window))
-            }
-            Self::WhereEqual(a, b, c) => format!(
-                "({} and ({} == {}))",
-                a.promql(selector, window),
-                b.promql(selector, window),
-                c.promql(selector, window)
-            ),
-            Self::Scale(factor, a) => format!("({factor} * {})", a.promql(selector, window)),
-            Self::OneMinus(a) => format!("(1 - {})", a.promql(selector, window)),
         }
     }
 
-    /// The metrics it reads.
+    /// The metrics that it cannot do without. Of two alternatives the second is always
+    /// enough.
     pub fn metrics(&self) -> Vec<&'static str> {
         match self {
-            Self::Rate(select, _) | Self::MaxRate(select, _) | Self::Gauge(select, _) => {
-                vec![select.metric]
-            }
-            Self::Max(a) | Self::Scale(_, a) | Self::OneMinus(a) => a.metrics(),
+            Self::Rate(select, _)
+            | Self::MaxRate(select, _)
+            | Self::Gauge(select, _)
+            | Self::Distinct(select, _)
+            | Self::CoreTimeOff(select) => vec![select.metric],
+            Self::Max(a)
+            | Self::Scale(_, a)
+            | Self::OneMinus(a)
+            | Self::Positive(a)
+            | Self::Unless(a, _) => a.metrics(),
+            Self::Or(_, b) => b.metrics(),
             Self::WhereEqual(a, b, c) => [a.metrics(), b.metrics(), c.metrics()].concat(),
-            Self::Add(a, b) | Self::Div(a, b) | Self::Or(a, b) => {
-                let mut all = a.metrics();
-                all.extend(b.metrics());
-                all
+            Self::Add(a, b) | Self::Mul(a, b) | Self::Div(a, b) | Self::WhereAbove(a, b) => {
+                [a.metrics(), b.metrics()].concat()
             }
         }
     }
+}
 
-    /// The signals it yields from sampled counters, one a device.
-    ///
-    /// A rate needs two samples; a counter that went back (a reset, a wrapped
-    /// or re-plugged device) yields no point for that interval.
-    pub fn evaluate(&self, raw: &RawSet, interval_s: f64) -> Vec<Signal> {
-        let window_s = if self.has_rate() { interval_s } else { 0.0 };
-        self.points(raw)
-            .into_iter()
-            .filter(|(_, points)| !points.is_empty())
-            .map(|(device, points)| Signal {
-                device,
-                points: points.into_iter().map(|(t, v)| Point { t, v }).collect(),
-                window_s,
-            })
-            .collect()
-    }
+/// What becomes of the name of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// It is not in the answer.
+    Dropped,
+    /// An operation around it drops it.
+    MayStay,
+}
 
-    fn points(&self, raw: &RawSet) -> Devices {
-        match self {
-            Self::Rate(select, by) => grouped(select, *by, raw, rates, |a, b| a + b),
-            Self::MaxRate(select, by) => grouped(select, *by, raw, rates, f64::max),
-            Self::Gauge(select, by) => {
-                let values = |points: &[Point]| {
-                    points.iter().map(|point| (point.t, Some(point.v))).collect()
-                };
-                grouped(select, *by, raw, values, |a, b| a + b)
-            }
-            Self::Max(a) => {
-                let mut largest = BTreeMap::<Timestamp, f64>::new();
-                for (t, v) in a.points(raw).into_values().flatten() {
-                    largest.entry(t).and_modify(|old| *old = old.max(v)).or_insert(v);
-                }
-                BTreeMap::from([(None, largest)])
-            }
-            Self::Add(a, b) => joined(a.points(raw), &b.points(raw), |x, y| Some(x + y)),
-            Self::Div(a, b) => {
-                joined(a.points(raw), &b.points(raw), |x, y| (y > 0.0).then(|| x / y))
-            }
-            Self::Or(a, b) => {
-                let mut all = b.points(raw);
-                for (device, points) in a.points(raw) {
-                    all.entry(device).or_default().extend(points);
-                }
-                all
-            }
-            Self::WhereEqual(a, b, c) => {
-                let equal = joined(b.points(raw), &c.points(raw), |x, y| {
-                    ((x - y).abs() < 0.5).then_some(1.0)
-                });
-                joined(a.points(raw), &equal, |v, _| Some(v))
-            }
-            Self::Scale(factor, a) => mapped(a.points(raw), |v| factor * v),
-            Self::OneMinus(a) => mapped(a.points(raw), |v| 1.0 - v),
+/// What an expression is written for.
+struct Query<'a> {
+    selector: &'a str,
+    window: &'a str,
+    /// Whether CPU time is taken only of cores whose counters are in order.
+    is_guarded: bool,
+}
+
+impl Query<'_> {
+    /// The per-second increase of each selected counter.
+    fn rate(&self, select: &Select, by: Option<&str>) -> String {
+        let window = self.window;
+        let rate = format!("rate({}[{window}])", select.promql(self.selector, by));
+        if !self.is_guarded || select.metric != CPU_TIME {
+            return rate;
         }
+        // No mode of a core can take more than a second per second. What is left of a
+        // core without the modes that do must still add up to one.
+        let all = metric(CPU_TIME).promql(self.selector, Some("cpu"));
+        let total = format!("sum without (mode) (rate({all}[{window}]) <= {MOST_PER_CORE})");
+        format!(
+            "({rate} <= {MOST_PER_CORE}) and ignoring (mode) ({total} >= {LEAST_PER_CORE} <= {MOST_PER_CORE})"
+        )
     }
-}
-
-type Devices = BTreeMap<Option<String>, BTreeMap<Timestamp, f64>>;
-
-/// A member's value at each time; `None` where it existed but cannot be used.
-type Member = Vec<(Timestamp, Option<f64>)>;
-
-fn grouped(
-    select: &Select,
-    by: Option<&str>,
-    raw: &RawSet,
-    of: impl Fn(&[Point]) -> Member,
-    with: impl Fn(f64, f64) -> f64,
-) -> Devices {
-    let mut sums: BTreeMap<Option<String>, BTreeMap<Timestamp, Option<f64>>> = BTreeMap::new();
-    for (labels, points) in select.series(raw) {
-        let device = by.map(|label| labels.get(label).cloned().unwrap_or_default());
-        let group = sums.entry(device).or_default();
-        for (t, v) in of(points) {
-            // One unusable member makes the sum of that moment unusable.
-            let sum = group.entry(t).or_insert(Some(0.0));
-            *sum = sum.zip(v).map(|(a, b)| with(a, b));
-        }
-    }
-    sums.into_iter()
-        .map(|(device, group)| {
-            (device, group.into_iter().filter_map(|(t, v)| Some((t, v?))).collect())
-        })
-        .collect()
-}
-
-fn rates(points: &[Point]) -> Member {
-    points
-        .windows(2)
-        .filter_map(|pair| {
-            let [before, after] = pair else { return None };
-            let seconds = after.t.since(before.t);
-            if seconds <= 0.0 {
-                return None;
-            }
-            let increase = after.v - before.v;
-            Some((after.t, (increase >= 0.0).then(|| increase / seconds)))
-        })
-        .collect()
-}
-
-fn joined(a: Devices, b: &Devices, of: impl Fn(f64, f64) -> Option<f64>) -> Devices {
-    a.into_iter()
-        .filter_map(|(device, points)| {
-            let other = b.get(&device)?;
-            let points = points
-                .into_iter()
-                .filter_map(|(t, x)| Some((t, of(x, *other.get(&t)?)?)))
-                .collect();
-            Some((device, points))
-        })
-        .collect()
-}
-
-fn mapped(devices: Devices, of: impl Fn(f64) -> f64) -> Devices {
-    devices
-        .into_iter()
-        .map(|(device, points)| (device, points.into_iter().map(|(t, v)| (t, of(v))).collect()))
-        .collect()
 }
 
 impl Select {
-    fn series<'a>(
-        &'a self,
-        raw: &'a RawSet,
-    ) -> impl Iterator<Item = (&'a BTreeMap<String, String>, &'a [Point])> {
-        raw.of(self.metric)
-            .filter(|(labels, _)| self.matches.iter().all(|condition| condition.holds(labels)))
+    /// The labels that the exporter gives the metric, except those that name the device.
+    fn dropped(&self, by: Option<&'static str>) -> impl Iterator<Item = &'static str> {
+        let kept = by.map_or(&[][..], device_labels);
+        exporter_labels(self.metric).iter().copied().filter(|label| !kept.contains(label))
     }
 
-    /// `without (cpu, mode)`: the labels that the exporter gives the metric, except
-    /// the one that names the device.
-    fn without(&self, by: Option<&str>) -> String {
-        let dropped = exporter_labels(self.metric).iter().filter(|label| Some(**label) != by);
-        format!("without ({})", dropped.copied().collect::<Vec<_>>().join(", "))
+    /// `sum without (cpu, mode) (…)`; nothing around it where each series is a device or
+    /// a node of its own.
+    fn aggregated(&self, how: &str, by: Option<&'static str>, series: String) -> String {
+        let dropped: Vec<&str> = self.dropped(by).collect();
+        // Metrics that are not in the table may have labels of their own.
+        if dropped.is_empty() && self.metric.starts_with("node_") {
+            return series;
+        }
+        format!("{how} without ({}) ({series})", dropped.join(", "))
     }
 
     /// The series selector. Where a label names the device, series without that label
@@ -327,19 +322,58 @@ impl Match {
     }
 }
 
+/// The labels that name a device together, the main one first. A mount point alone
+/// tells neither whether the file system is remote nor whether it is mounted twice.
+fn device_labels(label: &'static str) -> &'static [&'static str] {
+    const LABELS: &[&[&str]] = &[
+        &["mountpoint", "device", "fstype"],
+        &["cpu"],
+        &["device"],
+        &["cgroup"],
+        &["netns"],
+        &["process"],
+        &["destination"],
+    ];
+    let known = LABELS.iter().find(|labels| labels.first() == Some(&label));
+    known.copied().unwrap_or_default()
+}
+
+/// The name of the device that the labels of a series give.
+fn device_of(label: &str, labels: &BTreeMap<String, String>) -> Option<String> {
+    let value = |label: &str| labels.get(label).map(String::as_str);
+    let device = value(label)?;
+    Some(match (label, value("device"), value("fstype")) {
+        ("mountpoint", Some(source), fstype) => {
+            mounts::encoded(device, source, fstype.unwrap_or_default())
+        }
+        _ => device.to_owned(),
+    })
+}
+
 /// The labels that node_exporter itself gives the series of a metric; all other labels
 /// describe the target. From the metrics of node_exporter 1.5 to 1.11.
 fn exporter_labels(metric: &str) -> &'static [&'static str] {
     const LABELS: &[(&str, &[&str])] = &[
         ("node_cpu_core_throttles_total", &["core", "package"]),
         ("node_cpu_package_throttles_total", &["package"]),
+        (
+            "node_cpu_info",
+            &[
+                "cachesize",
+                "core",
+                "cpu",
+                "family",
+                "microcode",
+                "model",
+                "model_name",
+                "package",
+                "stepping",
+                "vendor",
+            ],
+        ),
         ("node_cpu_", &["cpu", "mode"]),
         ("node_softnet_", &["cpu"]),
         ("node_schedstat_", &["cpu"]),
-        ("node_disk_", &["device"]),
-        ("node_network_", &["device"]),
-        ("node_qdisc_", &["device", "kind"]),
-        ("node_filesystem_", &["device", "device_error", "fstype", "mountpoint"]),
         ("node_mountstats_nfs_", &["export", "mountaddr", "operation", "protocol"]),
         ("node_ethtool_", &["device"]),
         ("node_processes_state", &["state"]),
@@ -368,6 +402,11 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
                 "system_vendor",
             ],
         ),
+        ("node_disk_", &["device"]),
+        ("node_network_", &["device"]),
+        ("node_qdisc_", &["device", "kind"]),
+        // `device_error` is empty, which is none, where there are values.
+        ("node_filesystem_", &["device", "fstype", "mountpoint"]),
     ];
     let known = LABELS.iter().find(|(prefix, _)| metric.starts_with(prefix));
     known.map_or(&[], |(_, labels)| labels)
@@ -376,75 +415,9 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::series::{Key, Snapshot};
 
     const BUSY: Select = select("cpu", &[Match::NotIn("mode", &["idle", "iowait"])]);
     const BUSY_RATIO: Expr = Expr::Div(&Expr::Rate(BUSY, None), &Expr::Rate(metric("cpu"), None));
-
-    const AWAIT: Expr = Expr::Div(&Expr::Rate(metric("a"), None), &Expr::Rate(metric("b"), None));
-    const RATE: Expr = Expr::Rate(metric("a"), Some("device"));
-
-    fn raw(rows: &[(i64, &[(&str, f64)])]) -> RawSet {
-        let mut raw = RawSet::default();
-        for (t, values) in rows {
-            let values = values.iter().map(|(key, v)| (Key::parse(key).unwrap(), *v)).collect();
-            raw.push(&Snapshot { t: Timestamp(*t), values });
-        }
-        raw
-    }
-
-    #[test]
-    fn busy_is_a_share_of_all_modes() {
-        let raw = raw(&[
-            (0, &[("cpu{mode=\"user\"}", 0.0), ("cpu{mode=\"idle\"}", 0.0)]),
-            (1000, &[("cpu{mode=\"user\"}", 0.75), ("cpu{mode=\"idle\"}", 0.25)]),
-        ]);
-        let signals = BUSY_RATIO.evaluate(&raw, 1.0);
-        assert_eq!(signals.len(), 1);
-        assert_eq!(signals[0].points, [Point { t: Timestamp(1000), v: 0.75 }]);
-    }
-
-    #[test]
-    fn a_counter_that_went_back_yields_no_point() {
-        let raw = raw(&[(0, &[("a", 100.0)]), (1000, &[("a", 5.0)]), (2000, &[("a", 7.0)])]);
-        let signals = Expr::Rate(metric("a"), None).evaluate(&raw, 1.0);
-        assert_eq!(signals[0].points, [Point { t: Timestamp(2000), v: 2.0 }]);
-    }
-
-    #[test]
-    fn nothing_over_nothing_is_no_point() {
-        let raw = raw(&[(0, &[("a", 1.0), ("b", 1.0)]), (1000, &[("a", 1.0), ("b", 1.0)])]);
-        assert!(AWAIT.evaluate(&raw, 1.0).is_empty());
-    }
-
-    #[test]
-    fn an_older_name_of_a_metric_serves_where_the_newer_is_missing() {
-        const EITHER: Expr = Expr::Or(&RATE, &Expr::Rate(metric("b"), Some("device")));
-        let raw = raw(&[
-            (0, &[("a{device=\"x\"}", 0.0), ("b{device=\"x\"}", 0.0), ("b{device=\"y\"}", 0.0)]),
-            (1000, &[("a{device=\"x\"}", 1.0), ("b{device=\"x\"}", 5.0), ("b{device=\"y\"}", 2.0)]),
-        ]);
-        let values: Vec<_> =
-            EITHER.evaluate(&raw, 1.0).into_iter().map(|s| (s.device, s.points[0].v)).collect();
-        assert_eq!(values, [(Some("x".to_owned()), 1.0), (Some("y".to_owned()), 2.0)]);
-        assert_eq!(
-            EITHER.promql("", "4s"),
-            "(sum without () (rate(a{device!=\"\"}[4s])) or sum without () (rate(b{device!=\"\"}[4s])))"
-        );
-    }
-
-    #[test]
-    fn devices_stay_apart() {
-        let raw = raw(&[
-            (0, &[("a{device=\"x\"}", 0.0), ("a{device=\"y\"}", 0.0)]),
-            (1000, &[("a{device=\"x\"}", 1.0), ("a{device=\"y\"}", 2.0)]),
-        ]);
-        let devices: Vec<_> =
-            RATE.evaluate(&raw, 1.0).into_iter().map(|s| (s.device, s.points[0].v)).collect();
-        assert_eq!(devices, [(Some("x".to_owned()), 1.0), (Some("y".to_owned()), 2.0)]);
-        let largest = Expr::Max(&RATE).evaluate(&raw, 1.0);
-        assert_eq!(largest[0].points[0].v, 2.0);
-    }
 
     #[test]
     fn the_promql_says_the_same() {
@@ -466,6 +439,59 @@ mod tests {
         assert_eq!(
             queue.promql("job=\"node\"", "4s"),
             "sum without (kind) (node_qdisc_backlog{device!=\"\",job=\"node\"})"
+        );
+    }
+
+    #[test]
+    fn a_file_system_keeps_what_tells_it_from_others() {
+        const FREE: Expr = Expr::Gauge(metric("node_filesystem_avail_bytes"), Some("mountpoint"));
+        assert_eq!(
+            FREE.promql("", "4s"),
+            "sum without () (node_filesystem_avail_bytes{mountpoint!=\"\"})"
+        );
+        let labels =
+            [("mountpoint", "/"), ("device", "/dev/vda"), ("fstype", "ext4"), ("job", "n")];
+        let mut labels: BTreeMap<String, String> =
+            labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let device = FREE.take_device(&mut labels);
+        assert_eq!(device, Some(mounts::encoded("/", "/dev/vda", "ext4")));
+        assert_eq!(labels.keys().collect::<Vec<_>>(), ["job"]);
+    }
+
+    #[test]
+    fn a_guarded_rate_is_of_cores_whose_modes_add_up() {
+        const CPU: Expr = Expr::Rate(metric(CPU_TIME), Some("cpu"));
+        assert_eq!(
+            CPU.promql_guarded("job=\"n\"", "4s"),
+            "sum without (mode) ((rate(node_cpu_seconds_total{cpu!=\"\",job=\"n\"}[4s]) <= 1.2) \
+             and ignoring (mode) (sum without (mode) \
+             (rate(node_cpu_seconds_total{cpu!=\"\",job=\"n\"}[4s]) <= 1.2) >= 0.8 <= 1.2))"
+        );
+        // Nothing else changes.
+        let other = Expr::Rate(metric("node_vmstat_oom_kill"), None);
+        assert_eq!(other.promql_guarded("", "4s"), other.promql("", "4s"));
+        assert_eq!(
+            Expr::CoreTimeOff(metric(CPU_TIME)).promql("", "4s"),
+            "(sum without (mode) (rate(node_cpu_seconds_total{cpu!=\"\"}[4s])) > 1.2)"
+        );
+    }
+
+    #[test]
+    fn what_has_an_alternative_is_not_needed() {
+        const A: Expr = Expr::Gauge(metric("a"), None);
+        const B: Expr = Expr::Gauge(metric("b"), None);
+        let either = Expr::Or(&A, &B);
+        assert_eq!(either.metrics(), ["b"]);
+        assert_eq!(either.promql("", "4s"), "(sum without () (a) or sum without () (b))");
+    }
+
+    #[test]
+    fn different_values_are_counted_beside_the_labels_of_the_target() {
+        let cores = Expr::Distinct(metric("node_cpu_info"), &["core", "package"]);
+        assert_eq!(
+            cores.promql("job=\"n\"", "4s"),
+            "count without (core, package) (count without (cachesize, cpu, family, microcode, \
+             model, model_name, stepping, vendor) (node_cpu_info{core!=\"\",job=\"n\"}))"
         );
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    expr::{CPU_TIME, LEAST_PER_CORE, MOST_PER_CORE},
     stats::Stat,
     time::{Timestamp, Window},
 };
@@ -95,6 +96,41 @@ pub struct RawSet {
     series: BTreeMap<String, BTreeMap<BTreeMap<String, String>, Vec<Point>>>,
     /// The moments at which a sample was taken, in order.
     pub times: Vec<Timestamp>,
+    /// Cores whose modes did not add up to about one second per second until this
+    /// moment, with what they added up to.
+    off: BTreeMap<Timestamp, BTreeMap<String, f64>>,
+}
+
+/// What the modes of one core rose by since the last sample.
+#[derive(Default)]
+struct CoreTime {
+    increase: f64,
+    seconds: f64,
+    /// Without idle time the modes are not all there, and cannot add up.
+    has_idle: bool,
+}
+
+impl CoreTime {
+    /// Adds the rise of one mode. A mode that fell did not rise.
+    fn add(&mut self, mode: Option<&str>, before: Point, now: Point) {
+        self.increase += (now.v - before.v).max(0.0);
+        self.seconds = now.t.since(before.t);
+        self.has_idle |= mode == Some("idle");
+    }
+
+    /// Seconds per second, if that is not about one. A core that is switched off counts
+    /// nothing.
+    fn off(&self) -> Option<f64> {
+        if !self.has_idle || self.seconds <= 0.0 || self.increase <= 0.0 {
+            return None;
+        }
+        let total = self.increase / self.seconds;
+        // Each mode is rounded to a hundredth of a second: of a short interval that is
+        // a large share.
+        let rounding = 0.05 * (1.0 / self.seconds - 1.0).max(0.0);
+        let is_about_one = (LEAST_PER_CORE - rounding..=MOST_PER_CORE + rounding).contains(&total);
+        (!is_about_one).then_some(total)
+    }
 }
 
 impl RawSet {
@@ -105,6 +141,7 @@ impl RawSet {
             return;
         }
         self.times.push(snapshot.t);
+        let mut cores: BTreeMap<&str, CoreTime> = BTreeMap::new();
         for (key, v) in &snapshot.values {
             if !v.is_finite() {
                 continue;
@@ -112,10 +149,36 @@ impl RawSet {
             let by_labels = self.series.entry(key.name.clone()).or_default();
             let point = Point { t: snapshot.t, v: *v };
             match by_labels.get_mut(&key.labels) {
-                Some(points) => points.push(point),
+                Some(points) => {
+                    if key.name == CPU_TIME
+                        && let (Some(before), Some(cpu)) = (points.last(), key.labels.get("cpu"))
+                    {
+                        let mode = key.labels.get("mode").map(String::as_str);
+                        cores.entry(cpu.as_str()).or_default().add(mode, *before, point);
+                    }
+                    points.push(point);
+                }
                 None => drop(by_labels.insert(key.labels.clone(), vec![point])),
             }
         }
+        for (cpu, core) in cores {
+            if let Some(total) = core.off() {
+                self.off.entry(snapshot.t).or_default().insert(cpu.to_owned(), total);
+            }
+        }
+    }
+
+    /// Whether the CPU time of a core cannot be used for the interval that ends here.
+    pub fn is_core_time_off(&self, t: Timestamp, cpu: &str) -> bool {
+        self.off.get(&t).is_some_and(|cores| cores.contains_key(cpu))
+    }
+
+    /// Where the modes of a core do not add up: when, which core, and the seconds per
+    /// second that they add up to.
+    pub fn core_times_off(&self) -> impl Iterator<Item = (Timestamp, &str, f64)> {
+        self.off
+            .iter()
+            .flat_map(|(t, cores)| cores.iter().map(|(cpu, total)| (*t, cpu.as_str(), *total)))
     }
 
     /// The series of one metric, with their labels.

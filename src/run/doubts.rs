@@ -12,6 +12,11 @@ pub(super) fn of(collected: &Collected, nodes: &[NodeRecord]) -> (Vec<String>, V
     let failed: BTreeSet<&str> = collected.failed.iter().map(|(_, why)| why.as_str()).collect();
     let mut notes: Vec<String> =
         failed.into_iter().map(|reason| format!("Prometheus: {reason}")).collect();
+    notes.extend(collected.companions_failed.iter().map(|reason| {
+        format!(
+            "series of other exporters (containers, GPUs, cloud allowances) were not read: {reason}"
+        )
+    }));
     let mut caveats = Vec::new();
     for warning in &collected.warnings {
         let text = format!(

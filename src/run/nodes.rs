@@ -166,6 +166,7 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
     let freshness = server::freshness(&mut client, &base, &read, usual).await?;
     let mut notes = client.notes();
     let mut source = Source::new(client, &base, read, true, interval.seconds());
+    source = source.with_companions(plan.telemetry.matchers.join(","));
     source.ahead_s = ahead;
     source.hidden_s = freshness.hidden_s;
     notes.extend(assumed_interval(interval, &source));
@@ -235,6 +236,7 @@ pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Erro
         notes.extend(client.notes());
         let mut source =
             Source::new(client, &base, chosen.clone(), !names.is_empty(), interval.seconds());
+        source = source.with_companions(plan.telemetry.matchers.join(","));
         source.hidden_s = freshness.hidden_s;
         if chosen.len() > MANY_NODES {
             let interval_s = source.interval_s;

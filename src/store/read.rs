@@ -13,6 +13,7 @@ use super::{Error, folder::RunFolder, journal, names};
 use crate::{
     model::{
         catalogue::SIGNALS,
+        mounts,
         run::{NodeData, NodeRecord, Run, SourceKind, State},
         series::{Break, Change, Key, Point, RawSet, SAME_BOOT_S, Signal, SignalSet, Snapshot},
         stats,
@@ -179,6 +180,9 @@ impl Far {
         let scraped: BTreeSet<Timestamp> = times.iter().copied().collect();
         for signal in self.0.values_mut().flatten().filter(|signal| signal.window_s == 0.0) {
             signal.points.retain(|point| scraped.contains(&point.t));
+        }
+        for signals in self.0.values_mut() {
+            *signals = mounts::settle(std::mem::take(signals));
         }
         SignalSet { signals: self.0, times, interval_s, breaks }
     }

@@ -11,6 +11,7 @@ mod memory;
 mod namespaces;
 mod network;
 mod nfs;
+mod ports;
 mod processes;
 mod qdisc;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use ethtool::Allowances;
 use namespaces::{Among, Namespaces};
+use ports::Ports;
 use processes::Processes;
 use qdisc::Queues;
 
@@ -51,6 +53,9 @@ pub struct Sampler {
     vendor: Option<String>,
     namespaces: Namespaces,
     processes: Processes,
+    ports: Ports,
+    /// Which processors are threads of one core.
+    topology: Values,
     looked: Option<Instant>,
     clock: Clock,
 }
@@ -72,6 +77,8 @@ impl Sampler {
             queues,
             namespaces: Namespaces::default(),
             processes: Processes::default(),
+            ports: Ports::default(),
+            topology: Values::new(),
             looked: None,
             clock,
         }
@@ -91,6 +98,8 @@ impl Sampler {
             self.limited = Limited::scan(&self.roots);
             self.namespaces.scan(&self.roots, Among::All);
             self.processes.scan(&self.roots);
+            self.ports.scan(&self.roots);
+            self.topology = cpu::topology(&self.roots);
         } else {
             self.namespaces.scan(&self.roots, Among::New);
             self.processes.scan_new(&self.roots);
@@ -99,10 +108,12 @@ impl Sampler {
         let mut values = Values::new();
         let roots = &self.roots;
         cpu::sample(roots, &mut values);
+        values.extend_from_slice(&self.topology);
         memory::sample(roots, &mut values);
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
         nfs::sample(roots, &mut values);
+        self.ports.sample(&mut values);
         kernel::sample(roots, &mut values);
         if let Some(vendor) = &self.vendor {
             labelled(&mut values, "node_dmi_info", ("system_vendor", vendor), 1.0);

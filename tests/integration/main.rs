@@ -18,6 +18,7 @@ mod conformance;
 mod crash;
 mod disks;
 mod engines;
+mod expressions;
 mod fakes;
 mod faults;
 mod fleet;

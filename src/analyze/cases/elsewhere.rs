@@ -186,7 +186,11 @@ fn tasks_that_slept_from_the_first_sample_on_are_a_note_and_not_none() {
     let hung: (&str, &dyn Fn(i64) -> f64) = ("node_procs_blocked", &|_| 250.0);
     let verdict = judged(&with(&Machine::default(), &[hung, (MOUNT, &|_| 1.0)]));
     assert_eq!((verdict.resource.as_str(), verdict.kind), ("unknown", Kind::Unknown));
-    for word in ["250 tasks", "/srv (its size could not be read)", "from the first sample on"] {
+    for word in [
+        "250 tasks",
+        "/srv (remote nfs4 srv:/x; its size could not be read)",
+        "from the first sample on",
+    ] {
         assert!(verdict.statement.contains(word), "{}", verdict.statement);
     }
     // What else is at its limit is the verdict, with the note.

@@ -1,6 +1,6 @@
 //! A few threads that cannot use more than a core each.
 
-use super::{BLANK, Condition, Relation, Resource, utilization};
+use super::{BLANK, Condition, Relation, Resource, Standing, utilization};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "cpu-core",
@@ -36,5 +36,6 @@ pub(super) static RESOURCE: Resource = Resource {
     vital: true,
     blind: "CPU time by core was not sampled",
     advice: "the work is bound to one thread or core: more cores will not help, spreading it will",
+    standing: Standing::InDoubt,
     ..BLANK
 };

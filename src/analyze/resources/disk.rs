@@ -1,6 +1,9 @@
 //! A block device.
 
-use super::{BLANK, Condition, Counts, Relation, Resource, is_stacked, saturation, utilization};
+use super::{
+    BLANK, Condition, Counts, Relation, Resource, Standing, is_path_of, is_stacked, saturation,
+    utilization,
+};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "disk",
@@ -77,10 +80,15 @@ pub(super) static RESOURCE: Resource = Resource {
             between: |one, other| is_stacked(one) && !is_stacked(other),
             ..Relation::always("disk", "it lies on that disk, which does its work")
         },
+        Relation {
+            between: is_path_of,
+            ..Relation::always("disk", "it is one of the paths to that disk")
+        },
     ],
     own: Some(("load_disk_bytes", "disk_bytes")),
     vital: true,
     blind: "no block device was sampled",
     advice: "a faster or a second device, larger or fewer requests, or a cache before it",
+    standing: Standing::WhileAsBefore,
     ..BLANK
 };

@@ -1,6 +1,6 @@
 //! Space of a file system.
 
-use super::{BLANK, Resource, level};
+use super::{BLANK, Resource, Standing, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "filesystem",
@@ -16,5 +16,6 @@ pub(super) static RESOURCE: Resource = Resource {
     saturation: &[level("filesystem_used_ratio", 0.9999, 0.97, "nothing left: writes are refused")],
     blind: "no file system on a local device was sampled",
     advice: "free or add space",
+    standing: Standing::WhileUnmoved,
     ..BLANK
 };

@@ -1,6 +1,6 @@
 //! Inodes of a file system.
 
-use super::{BLANK, Resource, level};
+use super::{BLANK, Resource, Standing, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "inodes",
@@ -16,5 +16,6 @@ pub(super) static RESOURCE: Resource = Resource {
     saturation: &[level("inodes_used_ratio", 0.9999, 0.97, "nothing left: new files are refused")],
     blind: "no file system with a fixed number of inodes was sampled",
     advice: "delete small files, or make the file system anew with more inodes",
+    standing: Standing::WhileUnmoved,
     ..BLANK
 };

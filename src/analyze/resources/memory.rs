@@ -5,7 +5,7 @@ use super::{BLANK, Counts, Relation, Resource, errors, level, saturation};
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory",
     title: "memory",
-    means: "The host's memory is used up (`full`), and tasks wait for it (`saturated`): reclaim, swap, kills. Page cache counts as available.",
+    means: "The host's memory is used up (`full`), and tasks wait for it (`saturated`): reclaim, swap, kills. Page cache counts as available, and so does the cache of ZFS above its minimum; huge pages are left out of the whole.",
     usual: "processes that need more than there is; swap traffic is evidence for it, and the disk's load its consequence",
     utilization: &[level(
         "memory_used_ratio",
@@ -47,5 +47,10 @@ pub(super) static RESOURCE: Resource = Resource {
     vital: true,
     blind: "memory use was not sampled",
     advice: "more memory, or fewer or smaller processes; swap only delays it",
+    context: &[
+        ("memory_huge_pages_bytes", "of huge pages are left out of the whole"),
+        ("memory_arc_bytes", "in the cache of ZFS count as available"),
+        ("memory_shared_bytes", "in tmpfs and shared segments count as used"),
+    ],
     ..BLANK
 };

@@ -1,7 +1,11 @@
 //! A link of this node.
 
-use super::{BLANK, Counts, Relation, Resource, errors, saturation, utilization};
+use super::{BLANK, Condition, Counts, Relation, Resource, errors, saturation, utilization};
 use crate::model::stats::Stat;
+
+/// A link that is down, or without a carrier, sends nothing and drops all that it is
+/// given.
+const SENDS: Condition = Condition::AtLeast("network_sent_bytes", 1.0);
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "network",
@@ -30,14 +34,23 @@ pub(super) static RESOURCE: Resource = Resource {
             "network_send_drops",
             1.0,
             Counts::Alone,
-            "packets dropped before they were sent, one a second",
-        ),
+            "packets dropped before they were sent, one a second, by a link of known speed",
+        )
+        .when(&[SENDS, Condition::AtLeast("network_send_ratio", 0.0)]),
+        errors(
+            "network_send_drops",
+            1.0,
+            Counts::Alone,
+            "the same by a link whose speed is not known and that carries at least a megabit a second: virtual links (tap, tunnels, bridges) drop what nobody takes from them, by design",
+        )
+        .when(&[Condition::AtLeast("network_sent_bytes", 125_000.0)]),
         errors(
             "network_queue_drops",
             10.0,
             Counts::Alone,
-            "ten packets a second dropped by the link's queue (measured: 1093 before a shaper, 0 at half its rate)",
-        ),
+            "ten packets a second dropped by the queue of a link that sends (measured: 1093 before a shaper, 0 at half its rate)",
+        )
+        .when(&[Condition::AtLeast("network_sent_bytes", 1000.0)]),
     ],
     follows: &[Relation::always(
         "network-allowance",

@@ -4,10 +4,16 @@ use super::{BLANK, Resource, level};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "ports",
-    title: "the ports for outgoing connections {device}",
+    title: "the ports for outgoing connections ({device})",
     means: "Connections to one address have used up the ports that they can leave from.",
     usual: "short connections that this side closes first",
     utilization: &[
+        level(
+            "destination_ports_ratio",
+            0.95,
+            0.80,
+            "ports that connections to this destination hold, of the range's ports; a port can be used again for another destination",
+        ),
         level("ports_used_ratio", 0.95, 0.80, SOURCE),
         level("netns_ports_used_ratio", 0.95, 0.80, SOURCE),
     ],

@@ -52,6 +52,7 @@ impl Case<'_> {
             data: crate::analyze::data(self.run, self.node, &record),
             is_part: true,
             loads: Vec::new(),
+            left_out: Vec::new(),
             ..*self
         };
         let mut assessments = case.assess(part, part);

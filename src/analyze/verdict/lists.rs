@@ -53,6 +53,7 @@ pub(super) fn next(root: &Assessment, assessments: &[Assessment]) -> Option<Ment
         .iter()
         .filter(|other| other.resource.name != root.resource.name && !part(other))
         .filter(|other| other.kind != Kind::Unknown && other.resource.ceiling_known)
+        .filter(|other| !other.standing)
         .filter_map(|other| {
             let (now, before) = other.utilization.zip(other.utilization_before)?;
             // Without a rise there is nothing to extrapolate.
@@ -70,7 +71,7 @@ pub(super) fn next(root: &Assessment, assessments: &[Assessment]) -> Option<Ment
 pub(super) fn nearest(assessments: &[Assessment]) -> Option<Mention> {
     let nearest = assessments
         .iter()
-        .filter(|other| other.resource.ceiling_known)
+        .filter(|other| other.resource.ceiling_known && !other.standing)
         .max_by(|a, b| a.utilization.unwrap_or(0.0).total_cmp(&b.utilization.unwrap_or(0.0)))?;
     Some(Mention {
         resource: nearest.resource.name.to_owned(),

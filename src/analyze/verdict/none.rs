@@ -161,6 +161,7 @@ impl Case<'_> {
             exonerated: exonerated(assessments),
             unobserved,
             next: nearest(assessments),
+            notes: Vec::new(),
         }
     }
 

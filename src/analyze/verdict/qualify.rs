@@ -54,10 +54,10 @@ impl Case<'_> {
             || coverage.missing >= 1.0
             || coverage.is_whole(self.window)
         {
-            return (self.verdict(assessments), false);
+            return (self.judged(assessments), false);
         }
         let mut verdict = if coverage.present == self.window {
-            self.verdict(assessments)
+            self.judged(assessments)
         } else {
             self.part(coverage.present)
         };
@@ -80,11 +80,12 @@ impl Case<'_> {
             window: part,
             data: crate::analyze::data(self.run, self.node, &record),
             loads: self.loads.clone(),
+            left_out: self.left_out.clone(),
             ..*self
         };
         let mut assessments = case.assess(part, part);
         sorted(&mut assessments);
-        case.verdict(&assessments)
+        case.judged(&assessments)
     }
 
     /// The strongest of the parts' verdicts, with a statement that has all of them.

@@ -79,25 +79,29 @@ impl Case<'_> {
         }
     }
 
-    /// A note on what has been so from the first sample on.
-    pub(super) fn standing_notes(&self, standing: &[&Assessment]) -> String {
-        let of = |name: &str| standing.iter().any(|one| one.resource.name == name);
-        let mut text = String::new();
-        if of("remote-storage")
-            && let Some(tasks) = self.stuck_tasks()
-        {
-            text.push_str(&format!(
-                " Note: about {} tasks were in uninterruptible sleep from the first sample on, and no local disk was busy{}.",
-                three_digits(tasks),
-                self.mounts_in_words()
-            ));
+    /// A note on what has been so from the first sample on, where it needs other words than
+    /// a share in use.
+    pub(super) fn standing_note(&self, one: &Assessment, verdict: Kind) -> Option<String> {
+        match one.resource.name {
+            // The statement has the rest.
+            "remote-storage" if verdict == Kind::Unknown => Some(
+                "It was so from the first sample on, and may be older than this window."
+                    .to_owned(),
+            ),
+            "remote-storage" => {
+                let tasks = self.stuck_tasks()?;
+                Some(format!(
+                    "Note: about {} tasks were in uninterruptible sleep from the first sample on, and no local disk was busy{}.",
+                    three_digits(tasks),
+                    self.mounts_in_words()
+                ))
+            }
+            "gpu-memory" => Some(
+                "Note: GPU memory was allocated from the first sample on, as frameworks do that reserve it."
+                    .to_owned(),
+            ),
+            _ => None,
         }
-        if of("gpu-memory") {
-            text.push_str(
-                " Note: GPU memory was allocated from the first sample on, as frameworks do that reserve it.",
-            );
-        }
-        text
     }
 
     /// How many tasks slept uninterruptibly, where that is no ordinary number.
@@ -137,6 +141,8 @@ impl Case<'_> {
             .map(|(answers, name)| {
                 if *answers {
                     (*name).to_owned()
+                } else if let Some(open) = name.strip_suffix(')') {
+                    format!("{open}; its size could not be read)")
                 } else {
                     format!("{name} (its size could not be read)")
                 }

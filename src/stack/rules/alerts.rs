@@ -98,7 +98,7 @@ const IO_TIME: &str = "node_disk_io_time_seconds_total";
 const IO_WEIGHTED: &str = "node_disk_io_time_weighted_seconds_total";
 const VDA: &str = "device=\"vda\"";
 const ETH0: &str = "device=\"eth0\"";
-const ROOT: &str = "mountpoint=\"/\",fstype=\"ext4\"";
+const ROOT: &str = "mountpoint=\"/\",fstype=\"ext4\",device=\"/dev/vda1\"";
 const SENT: &str = "node_network_transmit_bytes_total";
 const SPEED: &str = "node_network_speed_bytes";
 const LINK: &str = "node_network_iface_link";

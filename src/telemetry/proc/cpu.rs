@@ -1,5 +1,7 @@
 //! CPU time by mode and core, run queue, load average, pressure.
 
+use std::collections::BTreeMap;
+
 use super::{Values, labelled, numbers, plain};
 use crate::{host::Roots, model::series::Key};
 
@@ -52,16 +54,56 @@ fn stat(text: &str, values: &mut Values) {
 }
 
 /// Times that each core was slowed down for its heat or power; only where the
-/// processor tells (Intel, and not inside virtual machines).
+/// processor tells (Intel, and not inside virtual machines). All threads of a core show
+/// its one counter, and a core that is offline shows none.
 fn throttles(roots: &Roots, values: &mut Values) {
-    for core in 0.. {
-        let folder = format!("devices/system/cpu/cpu{core}/thermal_throttle");
-        let Some(text) = roots.sys_text(format!("{folder}/core_throttle_count")) else { break };
-        let labels = [("core", core.to_string())];
-        let labels: Vec<(&str, &str)> = labels.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let mut counts: BTreeMap<(String, String), String> = BTreeMap::new();
+    for cpu in cpus(roots) {
+        let folder = format!("devices/system/cpu/cpu{cpu}");
+        let file = format!("{folder}/thermal_throttle/core_throttle_count");
+        let Some(text) = roots.sys_text(file) else { continue };
+        let core = place(roots, cpu).unwrap_or_else(|| (cpu.to_string(), String::new()));
+        counts.entry(core).or_insert(text);
+    }
+    for ((core, package), text) in counts {
+        let labels = [("core", core.as_str()), ("package", package.as_str())];
         let key = Key::new("node_cpu_core_throttles_total", &labels);
         values.push((key, text.parse().unwrap_or(f64::NAN)));
     }
+}
+
+/// The numbers of the processors, whatever gaps there are.
+fn cpus(roots: &Roots) -> Vec<u32> {
+    let folder = roots.sys.join("devices/system/cpu");
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> = names
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The core and the package that a processor belongs to; `None` while it is offline.
+fn place(roots: &Roots, cpu: u32) -> Option<(String, String)> {
+    let of = |file: &str| roots.sys_text(format!("devices/system/cpu/cpu{cpu}/topology/{file}"));
+    // Two cores of different dies can have one number.
+    let die = of("die_id").filter(|die| !["", "0", "-1"].contains(&die.as_str()));
+    let core = of("core_id")?;
+    let core = die.map_or_else(|| core.clone(), |die| format!("{die}.{core}"));
+    Some((core, of("physical_package_id")?))
+}
+
+/// Which processors are threads of one core, as node_exporter says it.
+pub(super) fn topology(roots: &Roots) -> Values {
+    cpus(roots)
+        .into_iter()
+        .filter_map(|cpu| {
+            let (core, package) = place(roots, cpu)?;
+            let cpu = cpu.to_string();
+            let labels = [("cpu", cpu.as_str()), ("core", &core), ("package", &package)];
+            Some((Key::new("node_cpu_info", &labels), 1.0))
+        })
+        .collect()
 }
 
 /// Version 15 on: `cpuN`, then nine numbers of which the seventh is time spent
@@ -130,6 +172,27 @@ mod tests {
         assert_eq!(get(&values, "node_pressure_cpu_waiting_seconds_total"), Some(2.5));
         assert_eq!(get(&values, "node_pressure_io_stalled_seconds_total"), Some(0.5));
         assert_eq!(values.len(), 3);
+    }
+
+    #[test]
+    fn throttling_is_read_past_gaps_and_once_a_core() {
+        let folder = tempfile::tempdir().unwrap();
+        for (cpu, core, count) in [(0, "0", "5"), (2, "0", "5"), (7, "4", "9")] {
+            let at = folder.path().join(format!("devices/system/cpu/cpu{cpu}"));
+            std::fs::create_dir_all(at.join("topology")).unwrap();
+            std::fs::create_dir_all(at.join("thermal_throttle")).unwrap();
+            std::fs::write(at.join("topology/core_id"), core).unwrap();
+            std::fs::write(at.join("topology/physical_package_id"), "0\n").unwrap();
+            std::fs::write(at.join("thermal_throttle/core_throttle_count"), count).unwrap();
+        }
+        std::fs::create_dir_all(folder.path().join("devices/system/cpu/cpufreq")).unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        let mut values = Values::new();
+        throttles(&roots, &mut values);
+        assert_eq!(values.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [5.0, 9.0]);
+        let key = "node_cpu_info{core=\"4\",cpu=\"7\",package=\"0\"}";
+        assert_eq!(topology(&roots).len(), 3);
+        assert_eq!(get(&topology(&roots), key), Some(1.0));
     }
 
     #[test]

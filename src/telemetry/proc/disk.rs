@@ -1,18 +1,20 @@
 //! Block devices and mounted file systems.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use nix::sys::statvfs::statvfs;
 
 use super::{Values, labelled, numbers};
-use crate::{host::Roots, model::series::Key};
+use crate::{
+    host::Roots,
+    model::{mounts::is_remote_kind, series::Key},
+};
 
 /// Bytes of a sector in /proc/diskstats, whatever the disk's own sectors are.
 const SECTOR: f64 = 512.0;
 
-/// File systems that hold no data of their own, or whose server may be gone,
-/// so that asking for their space could hang the sampler.
-const PASSED_OVER: [&str; 30] = [
+/// File systems that hold no data of their own.
+const PASSED_OVER: [&str; 24] = [
     "autofs",
     "binfmt_misc",
     "bpf",
@@ -37,12 +39,6 @@ const PASSED_OVER: [&str; 30] = [
     "squashfs",
     "sysfs",
     "tracefs",
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "ceph",
-    "9p",
 ];
 
 pub(super) fn sample(roots: &Roots, values: &mut Values) {
@@ -101,30 +97,48 @@ struct Mount {
     device: String,
     kind: String,
     point: String,
+    /// Whether it cannot be written to, by its own options or its file system's.
+    is_read_only: bool,
 }
 
-/// Mounted file systems, each device once (bind mounts show it again).
+/// Mounted file systems, each once: of several mounts of one the shortest that can be
+/// written to. One whose server may be gone is left out, because asking for its space
+/// could hang the sampler.
 fn mounts(text: &str) -> Vec<Mount> {
-    let mut seen = BTreeSet::new();
-    let mut mounts = Vec::new();
-    for line in text.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let mut left = left.split(' ').skip(2);
-        let (Some(number), Some(_), Some(point)) = (left.next(), left.next(), left.next()) else {
-            continue;
-        };
-        let mut right = right.split(' ');
-        let (Some(kind), Some(device)) = (right.next(), right.next()) else { continue };
-        if PASSED_OVER.contains(&kind) || kind.starts_with("fuse") || !seen.insert(number) {
+    let lines = || text.lines().filter_map(mount);
+    // What is mounted over another hides it, and answers for it.
+    let on_top: BTreeMap<String, &str> =
+        lines().map(|(number, mount)| (mount.point, number)).collect();
+    let mut mounts: BTreeMap<&str, Mount> = BTreeMap::new();
+    for (number, mount) in lines() {
+        let is_hidden = on_top.get(&mount.point).is_some_and(|top| *top != number);
+        let is_left_out = PASSED_OVER.contains(&mount.kind.as_str())
+            || mount.kind.starts_with("fuse")
+            || is_remote_kind(&mount.device, &mount.kind);
+        if is_hidden || is_left_out {
             continue;
         }
-        mounts.push(Mount {
-            device: device.to_owned(),
-            kind: kind.to_owned(),
-            point: unescaped(point),
-        });
+        let rank = |mount: &Mount| (mount.is_read_only, mount.point.len(), mount.point.clone());
+        match mounts.get_mut(number) {
+            Some(known) if rank(&mount) < rank(known) => *known = mount,
+            Some(_) => (),
+            None => drop(mounts.insert(number, mount)),
+        }
     }
-    mounts
+    mounts.into_values().collect()
+}
+
+/// A line of /proc/self/mountinfo: the number of the device, and what is mounted.
+fn mount(line: &str) -> Option<(&str, Mount)> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut left = left.split(' ').skip(2);
+    let (number, _root, point, options) = (left.next()?, left.next()?, left.next()?, left.next()?);
+    let mut right = right.split(' ');
+    let (kind, device) = (right.next()?, right.next()?);
+    let of_all = right.next().unwrap_or_default();
+    let is_read_only = options.split(',').chain(of_all.split(',')).any(|option| option == "ro");
+    let (device, kind, point) = (unescaped(device), kind.to_owned(), unescaped(point));
+    Some((number, Mount { device, kind, point, is_read_only }))
 }
 
 /// File systems that another machine serves, by their name alone: asking for their space
@@ -161,6 +175,7 @@ fn space(mount: &Mount, values: &mut Values) {
         ("node_filesystem_avail_bytes", space.blocks_available() as f64 * fragment),
         ("node_filesystem_files", space.files() as f64),
         ("node_filesystem_files_free", space.files_free() as f64),
+        ("node_filesystem_readonly", f64::from(u8::from(mount.is_read_only))),
     ] {
         let labels = [
             ("device", mount.device.as_str()),
@@ -202,5 +217,22 @@ mod tests {
         assert_eq!(values.len(), 1);
         assert_eq!(values[0].0.labels["mountpoint"], "/srv x");
         assert_eq!(values[0].0.labels["device"], "10.0.0.9:/x");
+    }
+
+    #[test]
+    fn the_shortest_mount_that_can_be_written_to_names_a_file_system() {
+        let text = "\
+            30 1 8:1 / /var/lib/kubelet/pods/a/b rw - ext4 /dev/sda1 rw\n\
+            31 1 8:1 / /ro ro,noatime shared:7 - ext4 /dev/sda1 rw\n\
+            32 1 8:1 / /data rw - ext4 /dev/sda1 rw\n\
+            33 1 7:0 / /snap/core/1 rw - ext4 /dev/loop0 ro\n\
+            34 1 8:2 / /over rw - ext4 /dev/sda2 rw\n\
+            35 34 8:3 / /over rw - ext4 /dev/sda3 rw\n\
+            36 1 0:50 / /mnt rw - nfs4 filer:/export rw\n";
+        let mounts = mounts(text);
+        let seen: Vec<(&str, bool)> =
+            mounts.iter().map(|mount| (mount.point.as_str(), mount.is_read_only)).collect();
+        assert_eq!(seen, [("/snap/core/1", true), ("/data", false), ("/over", false)]);
+        assert_eq!(mounts[2].device, "/dev/sda3");
     }
 }

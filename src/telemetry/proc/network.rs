@@ -33,11 +33,6 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
             }
         }
     }
-    if let Some(ports) =
-        roots.proc_text("sys/net/ipv4/ip_local_port_range").as_deref().and_then(ports_of)
-    {
-        plain(values, "stressor_ports", ports);
-    }
     // Pages: low, pressure, high. Above the second the kernel trims buffers.
     if let Some(text) = roots.proc_text("sys/net/ipv4/tcp_mem")
         && let [_, pressure, _] = numbers(&text)[..]

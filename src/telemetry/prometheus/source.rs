@@ -1,8 +1,9 @@
 //! The catalogue's signals of some machines, window by window.
 
+mod stages;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    ops::Range,
     sync::Arc,
 };
 
@@ -15,7 +16,8 @@ use super::{
     recorded, selector,
 };
 use crate::model::{
-    catalogue::{self, SIGNALS},
+    catalogue::{self, SIGNALS, SignalRow},
+    expr::Expr,
     series::{Point, SAME_BOOT_S, Signal},
     time::{Timestamp, Window},
 };
@@ -30,7 +32,7 @@ const FRESH_INTERVALS: f64 = 1.5;
 /// Queries under way at once.
 const AT_ONCE: usize = 4;
 /// Signals in one query: fewer queries, and none that a server gives up on.
-const PER_QUERY: usize = 5;
+const PER_QUERY: usize = 6;
 /// The label that says which signal a series is of.
 const SIGNAL: &str = "stressor_signal";
 /// The name under which the moments of successful scrapes are kept.
@@ -60,6 +62,8 @@ pub struct Collected {
     pub failed: Vec<(&'static str, String)>,
     /// Series that could not be assigned to one machine.
     pub strays: Strays,
+    /// Why series of other exporters could not be read.
+    pub companions_failed: BTreeSet<String>,
 }
 
 /// Reads the catalogue's signals of some machines.
@@ -85,6 +89,8 @@ pub struct Source {
     only: Option<Vec<&'static str>>,
     /// Signals that are read from recording rules.
     recorded: Arc<BTreeSet<&'static str>>,
+    /// The matchers for series of other exporters; `None` where they are not read.
+    companions: Option<String>,
 }
 
 impl Source {
@@ -111,7 +117,16 @@ impl Source {
             hidden_s: 0.0,
             only: None,
             recorded: Arc::default(),
+            companions: None,
         }
+    }
+
+    /// The same, where series of other exporters (containers, GPUs, a cloud's allowances)
+    /// are read too. They carry these matchers, and other jobs and instances.
+    #[must_use]
+    pub fn with_companions(mut self, matchers: String) -> Self {
+        self.companions = Some(matchers);
+        self
     }
 
     /// The same, where these signals are read from recording rules.
@@ -134,7 +149,8 @@ impl Source {
 
     /// The same, for all signals but these.
     #[must_use]
-    pub fn except(self, signals: &[&'static str]) -> Self {
+    pub fn except(mut self, signals: &[&'static str]) -> Self {
+        self.companions = None;
         let rest = SIGNALS.iter().map(|row| row.name).filter(|name| !signals.contains(name));
         self.only(rest.collect())
     }
@@ -163,18 +179,22 @@ impl Source {
         let grid = Window { start: self.aligned(window.start), end: self.aligned(window.end) };
         let mut collected = Collected::default();
         let mut waiting: VecDeque<Query> = self.queries().into();
+        // Of machines whose counters of CPU time ran backwards, what rests on them is asked
+        // for with a guard.
+        let mut context =
+            Context { cores_off: self.cores_off(grid, keep).await, ..Context::default() };
+        waiting.extend(self.guarded_queries(&context.cores_off));
         // Of machines that are seen twice, the samples of one target count at a time: which
         // one must be known first.
-        let mut owners = Owners::default();
         if self.machines.iter().any(|machine| machine.targets.len() > 1)
             && let Some(presence) = waiting.pop_front()
         {
             match self.answer(&presence, grid).await {
                 Ok(reply) => {
-                    owners = self.owners(&reply.series);
-                    self.take(&presence, reply, grid, &owners, &mut collected, keep);
+                    context.owners = self.owners(&reply.series);
+                    self.take(&presence, reply, grid, &context, &mut collected, keep);
                 }
-                Err(error) => self.failed(presence, &error, &mut collected, &mut waiting),
+                Err(error) => self.failed(&presence, &error, &mut collected, &mut waiting),
             }
         }
         let mut under_way = tokio::task::JoinSet::new();
@@ -193,10 +213,10 @@ impl Source {
             // A task that panicked has no answer; its signals are unobserved.
             let Ok((query, answer)) = done else { continue };
             match answer {
-                Ok(reply) => self.take(&query, reply, grid, &owners, &mut collected, keep),
+                Ok(reply) => self.take(&query, reply, grid, &context, &mut collected, keep),
                 Err(error) => {
                     let before = collected.failed.len();
-                    self.failed(query, &error, &mut collected, &mut waiting);
+                    self.failed(&query, &error, &mut collected, &mut waiting);
                     refused += usize::from(collected.failed.len() > before);
                     // When as many as are under way at once all fail, the server
                     // is away: the rest would only wait for it in turn.
@@ -205,6 +225,9 @@ impl Source {
                     }
                 }
             }
+        }
+        if collected.pieces > 0 {
+            self.read_companions(grid, &mut collected, keep).await;
         }
         collected
     }
@@ -221,7 +244,7 @@ impl Source {
         query: &Query,
         reply: Reply,
         grid: Window,
-        owners: &Owners,
+        context: &Context,
         collected: &mut Collected,
         keep: &mut dyn FnMut(Vec<Piece>),
     ) {
@@ -233,6 +256,10 @@ impl Source {
         self.leave_out_conflicts(&mut found, &mut collected.strays);
         let mut pieces = Vec::new();
         for mut one in found {
+            if context.is_replaced(query, &one) {
+                continue;
+            }
+            let owners = &context.owners;
             one.points.retain(|point| owners.is_owner(one.machine, one.target, point.t));
             if one.name == UP {
                 for point in &mut one.points {
@@ -265,20 +292,21 @@ impl Source {
     /// what it cannot compute at all.
     fn failed(
         &self,
-        query: Query,
+        query: &Query,
         error: &Error,
         collected: &mut Collected,
         waiting: &mut VecDeque<Query>,
     ) {
         let is_refused = matches!(error, Error::Status { status: 400 | 422, .. });
-        let machines = query.machines.clone().unwrap_or(0..self.machines.len());
+        let machines = query.machines.clone();
+        let machines = machines.unwrap_or_else(|| (0..self.machines.len()).collect());
         if (is_refused || is_limit(error)) && query.parts.len() > 1 {
-            let alone = |part| Query { parts: vec![part], machines: query.machines.clone() };
-            waiting.extend(query.parts.into_iter().map(alone));
+            let alone = |part: &Part| Query { parts: vec![*part], ..query.clone() };
+            waiting.extend(query.parts.iter().map(alone));
         } else if is_limit(error) && machines.len() > 1 {
-            let middle = machines.start + machines.len() / 2;
-            for half in [machines.start..middle, middle..machines.end] {
-                waiting.push_back(Query { parts: query.parts.clone(), machines: Some(half) });
+            let (first, second) = machines.split_at(machines.len() / 2);
+            for half in [first, second] {
+                waiting.push_back(Query { machines: Some(half.to_vec()), ..query.clone() });
             }
         } else {
             let names = query.parts.iter().map(|part| part.name);
@@ -295,7 +323,7 @@ impl Source {
         labels.remove("__name__");
         let signal = labels.remove(SIGNAL)?;
         let part = query.parts.iter().find(|part| part.name == signal)?;
-        let mut device = part.device_label.and_then(|label| labels.remove(label));
+        let mut device = part.expr.and_then(|expr| expr.take_device(&mut labels));
         if part.name == UP {
             let (target, mut kernel) = split_uname(labels);
             labels = target;
@@ -387,20 +415,27 @@ impl Source {
     /// The union of a query's parts, each of which carries its name as a label.
     fn promql_of(&self, query: &Query) -> String {
         let range = format!("{}ms", (self.window_s * 1000.0).round());
-        let some = query.machines.clone().and_then(|range| self.machines.get(range));
-        let selector = match some {
-            Some(machines) => selector::of_machines(&self.base, machines, true),
+        let selector = match &query.machines {
+            Some(places) => {
+                let some = places.iter().filter_map(|at| self.machines.get(*at)).cloned();
+                selector::of_machines(&self.base, &some.collect::<Vec<_>>(), true)
+            }
             None => selector::of_machines(&self.base, &self.machines, self.by_instance),
         };
         let parts = query.parts.iter().map(|part| {
             let promql = match part.name {
                 UP => self.presence(&selector),
                 BOOT => format!("sum without () ({BOOT_TIME}{{{selector}}})"),
-                name if self.recorded.contains(name) => {
+                name if self.recorded.contains(name) && !query.is_guarded => {
                     format!("sum without () ({}{{{selector}}})", recorded::rule_name(name))
                 }
-                name => catalogue::signal(name)
-                    .map_or_else(String::new, |row| row.expr.promql(&selector, &range)),
+                name => catalogue::signal(name).map_or_else(String::new, |row| {
+                    if query.is_guarded {
+                        row.expr.promql_guarded(&selector, &range)
+                    } else {
+                        row.expr.promql(&selector, &range)
+                    }
+                }),
             };
             format!("label_replace({promql}, \"{SIGNAL}\", \"{}\", \"\", \"\")", part.name)
         });
@@ -422,7 +457,7 @@ impl Source {
     /// is small, and the signals by fives. Their number does not depend on that of the
     /// machines.
     fn queries(&self) -> Vec<Query> {
-        let of_machine = |name| Part { name, averaged_s: 0.0, device_label: None };
+        let of_machine = |name| Part { name, averaged_s: 0.0, expr: None };
         let parts: Vec<Part> = SIGNALS
             .iter()
             .filter(|row| row.in_prometheus)
@@ -430,12 +465,13 @@ impl Source {
             .map(|row| Part {
                 name: row.name,
                 averaged_s: if row.expr.has_rate() { self.window_s } else { 0.0 },
-                device_label: row.expr.device_label(),
+                expr: Some(&row.expr),
             })
             .collect();
-        let signals =
-            parts.chunks(PER_QUERY).map(|parts| Query { parts: parts.to_vec(), machines: None });
-        let presence = Query { parts: vec![of_machine(UP), of_machine(BOOT)], machines: None };
+        let whole =
+            |parts: &[Part]| Query { parts: parts.to_vec(), machines: None, is_guarded: false };
+        let signals = parts.chunks(PER_QUERY).map(whole);
+        let presence = whole(&[of_machine(UP), of_machine(BOOT)]);
         std::iter::once(presence).chain(signals).collect()
     }
 
@@ -470,8 +506,8 @@ struct Part {
     name: &'static str,
     /// Seconds over which its points are averaged.
     averaged_s: f64,
-    /// The label that names the device; `None` for a signal of the whole node.
-    device_label: Option<&'static str>,
+    /// The expression, which tells the device from the labels.
+    expr: Option<&'static Expr>,
 }
 
 /// Signals that are asked for together.
@@ -479,7 +515,27 @@ struct Part {
 struct Query {
     parts: Vec<Part>,
     /// The machines that it is limited to; `None` for all.
-    machines: Option<Range<usize>>,
+    machines: Option<Vec<usize>>,
+    /// Whether CPU time counts only of cores whose counters are in order.
+    is_guarded: bool,
+}
+
+/// What must be known of some machines to take answers.
+#[derive(Debug, Default)]
+struct Context {
+    /// Of machines that are seen twice, whose samples count when.
+    owners: Owners,
+    /// Machines with cores whose counters of CPU time are not in order.
+    cores_off: BTreeSet<usize>,
+}
+
+impl Context {
+    /// Whether a guarded query gives this signal of this machine, or the answer is to one
+    /// and of a machine that needs none.
+    fn is_replaced(&self, query: &Query, one: &Found) -> bool {
+        let uses_cpu_time = catalogue::signal(one.name).is_some_and(SignalRow::uses_cpu_time);
+        uses_cpu_time && self.cores_off.contains(&one.machine) != query.is_guarded
+    }
 }
 
 /// An answer that was assigned to a machine.
