@@ -105,6 +105,8 @@ pub(crate) struct Check {
     /// Its node name, or its instance where it has none.
     pub(crate) node: String,
     pub(crate) instance: String,
+    /// Its name after another machine took its place, or it was renamed.
+    pub(crate) alias: &'static str,
     /// What its name must contain as well, where several have one name.
     pub(crate) marks: &'static [&'static str],
     /// Verdicts that are right: `cpu`, or `cpu full`.
@@ -140,6 +142,7 @@ impl Check {
                 host.nodename.clone()
             },
             instance: host.instance.clone(),
+            alias: "",
             marks: &[],
             right,
             reserved: &[],
@@ -159,6 +162,7 @@ impl Check {
     pub(crate) fn is_of(&self, entry: &Value) -> bool {
         let name = entry["node"].as_str().unwrap_or_default();
         let same = name == self.node
+            || name == self.alias
             || name.strip_prefix(self.node.as_str()).is_some_and(|rest| rest.starts_with(" ("))
             || name.contains(&self.instance)
             || entry["instance"].as_str() == Some(&self.instance);
@@ -258,6 +262,10 @@ impl Case {
 
     pub(crate) fn marks(self, marks: &'static [&'static str]) -> Self {
         self.last(|check| check.marks = marks)
+    }
+
+    pub(crate) fn also_called(self, alias: &'static str) -> Self {
+        self.last(|check| check.alias = alias)
     }
 
     pub(crate) fn device(self, device: &'static str) -> Self {

@@ -102,6 +102,7 @@ pub(crate) struct Host {
     alive: Spans,
     lost: Option<fn(usize) -> bool>,
     up: Up,
+    watched: (f64, f64),
     base: f64,
     noise: f64,
     cores: usize,
@@ -138,6 +139,7 @@ impl Host {
             alive: vec![(f64::MIN, f64::MAX)],
             lost: None,
             up: Up::Follows,
+            watched: (f64::MIN, f64::MAX),
             base: 1e5,
             noise: 0.0,
             cores: 4,
@@ -215,6 +217,13 @@ impl Host {
         self
     }
 
+    /// Scrapes are tried between these seconds only: before and after, another host
+    /// of the same name is there.
+    pub(crate) fn watched(mut self, from: f64, to: f64) -> Self {
+        self.watched = (from, to);
+        self
+    }
+
     pub(crate) fn no_up(mut self) -> Self {
         self.up = Up::Absent;
         self
@@ -275,10 +284,13 @@ impl Host {
             values.into_iter().zip(&alive).map(|(value, alive)| alive.then_some(value)).collect()
         };
         if self.up != Up::Absent {
-            let up = alive.iter().map(|alive| match (self.up, alive) {
-                (_, true) => Some(1.0),
-                (Up::Follows, false) => Some(0.0),
-                _ => None,
+            let up = alive.iter().zip(&times).map(|(alive, t)| {
+                let tried = self.watched.0 <= *t && *t < self.watched.1;
+                match (self.up, alive) {
+                    (_, true) => Some(1.0),
+                    (Up::Follows, false) if tried => Some(0.0),
+                    _ => None,
+                }
             });
             line("up", "", &up.collect::<Vec<_>>())?;
         }

@@ -295,9 +295,9 @@ fn cores() -> Vec<Case> {
             .never(&["cpu-affinity", "cpu"])
             .should_say(Fact::any(&["isolat", "poll"])),
         // One thread on each of eight cores, and their siblings idle: 50 % are not left.
-        Case::new("C20", "smt", smt, &["cpu", "cpu-core", "none"])
-            .only_possible()
-            .should_say(Fact::any(&["sibling", "smt", "hyper", "hardware thread"])),
+        Case::new("C20", "smt", smt, &["cpu", "cpu-core", "none"]).only_possible().should_say(
+            Fact::any(&["sibling", "smt", "hyper-thread", "hyperthread", "hardware thread"]),
+        ),
         // Half of the cores were taken offline; their counters stay as they were.
         Case::new(
             "C20",

@@ -57,14 +57,12 @@ fn replicas() -> Vec<Case> {
             .label("namespace", "monitoring")
             .busy(0.98)
             .psi(0.15)
-            .base(1e5 + from)
             .target_goes_too()
             .alive(&[(from, from + 125.0)])
     };
     let relabeled = |job: &str, from: f64, to: f64| {
         loaded(Host::new("10.1.0.6:9100", "relabeled"))
             .job(job)
-            .base(1e5 + from.max(0.0))
             .target_goes_too()
             .alive(&[(from, to)])
     };
@@ -198,12 +196,17 @@ fn successors() -> Vec<Case> {
         Case::new(
             "A4",
             "replaced",
-            reboot("10.1.3.1:9100", "old-1", -9e5).alive(&[(f64::MIN, 580.0)]),
+            reboot("10.1.3.1:9100", "old-1", -9e5)
+                .alive(&[(f64::MIN, 580.0)])
+                .watched(f64::MIN, 600.0),
             &["none", "cpu saturated"],
         )
         .with(
-            loaded(reboot("10.1.3.1:9100", "new-1", 500.0).base(90.0)).alive(&[(600.0, f64::MAX)]),
+            loaded(reboot("10.1.3.1:9100", "new-1", 500.0).base(90.0))
+                .alive(&[(600.0, f64::MAX)])
+                .watched(600.0, f64::MAX),
         )
+        .also_called("new-1")
         .must_say(Fact::any(OTHER).near(600.0)),
         Case::new(
             "A4",
@@ -212,28 +215,47 @@ fn successors() -> Vec<Case> {
                 .memory(16.0, 0.4)
                 .pressure("memory_waiting", 0.4)
                 .pressure("memory_stalled", 0.2)
-                .alive(&[(f64::MIN, 660.0)]),
+                .alive(&[(f64::MIN, 660.0)])
+                .watched(f64::MIN, 735.0),
             &["memory saturated"],
         )
-        .with(reboot("10.1.3.2:9100", "crashed", 700.0).base(0.0).alive(&[(735.0, f64::MAX)]))
+        .with(
+            reboot("10.1.3.2:9100", "crashed", 700.0)
+                .base(0.0)
+                .alive(&[(735.0, f64::MAX)])
+                .watched(735.0, f64::MAX),
+        )
         .must_say(Fact::any(REBOOT).near(690.0)),
         Case::new(
             "A4",
             "rebooted-idle",
-            reboot("10.1.3.3:9100", "patched", -9e5).alive(&[(f64::MIN, 600.0)]),
+            reboot("10.1.3.3:9100", "patched", -9e5)
+                .alive(&[(f64::MIN, 600.0)])
+                .watched(f64::MIN, 675.0),
             IDLE,
         )
-        .with(reboot("10.1.3.3:9100", "patched", 640.0).base(0.0).alive(&[(675.0, f64::MAX)]))
+        .with(
+            reboot("10.1.3.3:9100", "patched", 640.0)
+                .base(0.0)
+                .alive(&[(675.0, f64::MAX)])
+                .watched(675.0, f64::MAX),
+        )
         .or_possibly(&["none"])
         .must_say(Fact::any(REBOOT).near(630.0)),
         // No scrape failed: a fast virtual machine is back within one interval.
         Case::new(
             "A4",
             "rebooted-quickly",
-            loaded(reboot("10.1.3.5:9100", "quick", -9e5).base(4e6)).alive(&[(f64::MIN, 600.0)]),
+            loaded(reboot("10.1.3.5:9100", "quick", -9e5).base(4e6))
+                .alive(&[(f64::MIN, 600.0)])
+                .watched(f64::MIN, 600.0),
             SATURATED,
         )
-        .with(loaded(reboot("10.1.3.5:9100", "quick", 588.0).base(3.0)).alive(&[(600.0, f64::MAX)]))
+        .with(
+            loaded(reboot("10.1.3.5:9100", "quick", 588.0).base(3.0))
+                .alive(&[(600.0, f64::MAX)])
+                .watched(600.0, f64::MAX),
+        )
         .must_say(Fact::any(REBOOT).near(600.0)),
         // The boot time is computed from two clocks: a second more or less is none.
         Case::new("A4", "boot-jitter", jitter, IDLE).unsaid(&[
@@ -254,10 +276,10 @@ fn successors() -> Vec<Case> {
         .with(
             Host::new("10.1.3.6:9100", "app-7.example.com")
                 .busy(0.3)
-                .base(1e5 + 600.0)
                 .alive(&[(600.0, f64::MAX)])
                 .target_goes_too(),
         )
+        .also_called("app-7.example.com")
         .never(&["cpu"]),
     ]
 }
