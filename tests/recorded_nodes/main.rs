@@ -233,7 +233,11 @@ impl Asking<'_> {
         }
         arguments.extend(more.iter().map(|one| (*one).to_owned()));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let began = Instant::now();
         let ended = self.sandbox.run(&arguments);
+        if std::env::var_os("TIMES").is_some() {
+            println!("{:?} {} cases {:?} exit {:?}", began.elapsed(), cases.len(), cases.first().map(|case| case.name), ended.code);
+        }
         let document = serde_json::from_str(&ended.stdout).ok();
         (ended, document)
     }

@@ -6,6 +6,7 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -41,20 +42,31 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Write OpenMetrics and make blocks of it.
+    /// Write OpenMetrics and make blocks of it, in as many parts as there are cores:
+    /// promtool uses one.
     pub(crate) fn of(sandbox: &Sandbox, hosts: &[&Host]) -> Self {
-        let input = sandbox.path().join("in.om");
-        write_all(&input, hosts, false).expect("the sandbox can be written");
         let folder = sandbox.path().join("blocks");
-        let made = Command::new(component(&["promtool"]))
-            .args(["tsdb", "create-blocks-from", "openmetrics"])
-            .args([&input, &folder])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()
-            .expect("promtool starts");
-        assert!(made.status.success(), "promtool: {}", String::from_utf8_lossy(&made.stderr));
-        let _ = fs::remove_file(input);
+        let parts = thread::available_parallelism().map_or(1, usize::from).min(4);
+        let promtool = component(&["promtool"]);
+        thread::scope(|scope| {
+            for (number, part) in hosts.chunks(hosts.len().div_ceil(parts)).enumerate() {
+                let (folder, promtool) = (&folder, &promtool);
+                let input = sandbox.path().join(format!("in-{number}.om"));
+                scope.spawn(move || {
+                    write_all(&input, part, false).expect("the sandbox can be written");
+                    let made = Command::new(promtool)
+                        .args(["tsdb", "create-blocks-from", "openmetrics"])
+                        .args([&input, folder])
+                        .stdout(Stdio::null())
+                        .stderr(Stdio::piped())
+                        .output()
+                        .expect("promtool starts");
+                    let why = String::from_utf8_lossy(&made.stderr).into_owned();
+                    assert!(made.status.success(), "promtool: {why}");
+                    let _ = fs::remove_file(input);
+                });
+            }
+        });
         Self { folder }
     }
 }

@@ -122,11 +122,11 @@ fn tenants() -> Vec<Case> {
             .never(&["none"])
             .kind("alone"),
         // Even the host name is the same; only the boot time and the load are not.
-        Case::new("A2", "two-clusters-one-name", same("eu", -5e5).busy(0.2), IDLE)
-            .marks(&["eu"])
+        Case::new("A2", "two-clusters-one-name", same("ams", -5e5).busy(0.2), IDLE)
+            .marks(&["ams"])
             .never(&["cpu"])
-            .beside(loaded(same("us", -9e5)), SATURATED)
-            .marks(&["us"])
+            .beside(loaded(same("fra", -9e5)), SATURATED)
+            .marks(&["fra"])
             .never(&["none"])
             .kind("alone"),
         Case::new("A2", "two-tenants", tenant("a", -4e5), IDLE)
