@@ -158,14 +158,21 @@ impl Check {
         }
     }
 
-    /// Whether this is the node's entry in a verdict.
-    pub(crate) fn is_of(&self, entry: &Value) -> bool {
+    /// Whether an entry of a verdict has the node's name, and the marks beside it.
+    pub(crate) fn is_called(&self, entry: &Value) -> bool {
         let name = entry["node"].as_str().unwrap_or_default();
-        let same = name == self.node
-            || name == self.alias
-            || name.strip_prefix(self.node.as_str()).is_some_and(|rest| rest.starts_with(" ("))
-            || name.contains(&self.instance)
-            || entry["instance"].as_str() == Some(&self.instance);
+        let is = |mine: &str| {
+            name.strip_prefix(mine).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
+        };
+        let same = is(&self.node) || (!self.alias.is_empty() && is(self.alias));
+        same && self.marks.iter().all(|mark| name.contains(mark))
+    }
+
+    /// Whether an entry of a verdict is of the node's address.
+    pub(crate) fn is_at(&self, entry: &Value) -> bool {
+        let name = entry["node"].as_str().unwrap_or_default();
+        let same =
+            name.contains(&self.instance) || entry["instance"].as_str() == Some(&self.instance);
         same && self.marks.iter().all(|mark| name.contains(mark))
     }
 }
@@ -183,9 +190,7 @@ pub(crate) struct Case {
     pub(crate) args: Vec<String>,
     /// `--node` values in place of the instances; then it is called alone.
     pub(crate) nodes: Option<Vec<&'static str>>,
-    /// Exit code, where it is not 0.
-    pub(crate) exit: i32,
-    /// Exit code with `--strict`.
+    /// It is asked with `--strict`, and this is the right exit code.
     pub(crate) strict: Option<i32>,
     /// Cases of one kind go into one call.
     pub(crate) kind: &'static str,
@@ -208,7 +213,6 @@ impl Case {
             window: WINDOW,
             args: Vec::new(),
             nodes: None,
-            exit: 0,
             strict: None,
             kind: "",
         }

@@ -13,6 +13,7 @@ use std::{
 use crate::{
     case::Fact,
     cases::reach::{self, Reach},
+    in_parallel,
     score::{self, Judged, Outcome},
     servers::Server,
     support::Sandbox,
@@ -363,13 +364,12 @@ pub(crate) fn judge(
     all: bool,
 ) -> Vec<Judged> {
     let elsewhere = Front::start(server.port, Mode::Plain, 0);
-    let mut judged = Vec::new();
-    for (number, reach) in reach::cases().iter().enumerate() {
-        if chooses(reach.name, reach.item) && (all || reach.fast) {
-            judged.extend(ask(server, sandbox, reach, number, &elsewhere));
-        }
-    }
-    judged
+    let chosen: Vec<(usize, Reach)> = reach::cases()
+        .into_iter()
+        .filter(|reach| chooses(reach.name, reach.item) && (all || reach.fast))
+        .enumerate()
+        .collect();
+    in_parallel(&chosen, |(number, reach)| ask(server, sandbox, reach, *number, &elsewhere))
 }
 
 fn ask(

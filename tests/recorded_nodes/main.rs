@@ -49,8 +49,8 @@ use serde_json::Value;
 use servers::{Blocks, Kind, Server};
 use support::{Outcome as Ended, Sandbox};
 
-/// Nodes in one call at most: of more than 50 only some signals are read.
-const IN_A_CALL: usize = 40;
+/// Cases in one call at most: of more than 50 nodes only some signals are read.
+const IN_A_CALL: usize = 20;
 /// Calls at once.
 const AT_ONCE: usize = 3;
 
@@ -172,39 +172,28 @@ impl Asking<'_> {
             };
             groups.entry(key).or_default().push(case);
         }
-        let calls: Vec<&[&Case]> =
-            groups.values().flat_map(|group| group.chunks(IN_A_CALL / 2)).collect();
-        let next = AtomicUsize::new(0);
-        let judged = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for _ in 0..AT_ONCE {
-                scope.spawn(|| {
-                    while let Some(call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let found = self.call(call);
-                        judged.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
-                    }
-                });
-            }
-        });
-        let mut judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut calls: Vec<&[&Case]> =
+            groups.values().flat_map(|group| group.chunks(IN_A_CALL)).collect();
+        calls.sort_by_key(|call| std::cmp::Reverse(call.len()));
+        let mut judged = in_parallel(&calls, |call| self.call(call));
         let place = |one: &Judged| cases.iter().position(|case| case.name == one.case);
         judged.sort_by_key(place);
         judged
     }
 
     fn call(&self, cases: &[&Case]) -> Vec<Judged> {
-        let (ended, document) = self.run(cases, &[]);
+        let (ended, document) = self.run(cases);
         match (cases, document) {
             // One node that cannot be found fails the call for all.
             ([_, _, ..], None) => cases.iter().flat_map(|case| self.call(&[case])).collect(),
             (_, document) => cases
                 .iter()
-                .flat_map(|case| self.judge(case, &ended, document.as_ref(), cases.len() == 1))
+                .flat_map(|case| judge(case, &ended, document.as_ref(), cases.len() == 1))
                 .collect(),
         }
     }
 
-    fn run(&self, cases: &[&Case], more: &[&str]) -> (Ended, Option<Value>) {
+    fn run(&self, cases: &[&Case]) -> (Ended, Option<Value>) {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", self.server.kind.name());
         let mut arguments: Vec<String> =
@@ -223,6 +212,7 @@ impl Asking<'_> {
                 arguments.extend(times);
             }
             arguments.extend(first.args.iter().cloned());
+            arguments.extend(first.strict.map(|_| "--strict".to_owned()));
         }
         for case in cases {
             let nodes: Vec<String> = match &case.nodes {
@@ -231,54 +221,58 @@ impl Asking<'_> {
             };
             arguments.extend(nodes.into_iter().flat_map(|node| ["--node".to_owned(), node]));
         }
-        arguments.extend(more.iter().map(|one| (*one).to_owned()));
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let began = Instant::now();
         let ended = self.sandbox.run(&arguments);
-        if std::env::var_os("TIMES").is_some() {
-            println!("{:?} {} cases {:?} exit {:?}", began.elapsed(), cases.len(), cases.first().map(|case| case.name), ended.code);
-        }
         let document = serde_json::from_str(&ended.stdout).ok();
         (ended, document)
     }
+}
 
-    fn judge(
-        &self,
-        case: &Case,
-        ended: &Ended,
-        document: Option<&Value>,
-        alone: bool,
-    ) -> Vec<Judged> {
-        let is_only = alone && case.checks.len() == 1;
-        let strict = case.strict.map(|exit| (exit, self.run(&[case], &["--strict"]).0.code));
-        let one = |check: &Check| {
-            let (mut outcome, said, grade, mut why) = match document {
-                Some(document) => score::judge(check, document, is_only),
-                None => refused(check, ended),
-            };
-            if document.is_some() && ended.code != Some(case.exit) {
-                (outcome, why) = (Outcome::WrongLikely, format!("exit {:?}", ended.code));
-            }
-            if let Some((wanted, got)) = strict.filter(|(wanted, got)| *got != Some(*wanted))
-                && outcome == Outcome::Correct
-            {
-                outcome = Outcome::Incomplete;
-                why = format!("--strict ends with {got:?}, where {wanted} is right");
-            }
-            Judged {
-                case: case.name,
-                item: case.item,
-                node: check.node.clone(),
-                truth: check.right.join("|"),
-                never: check.never.join(", "),
-                said,
-                grade,
-                outcome,
-                why,
-            }
+/// Do something with each item, a few at once.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Vec<R> + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Judge each node of a case by what a call ended with.
+fn judge(case: &Case, ended: &Ended, document: Option<&Value>, alone: bool) -> Vec<Judged> {
+    let is_only = alone && case.checks.len() == 1;
+    let right_exit = case.strict.unwrap_or(0);
+    let one = |check: &Check| {
+        let (mut outcome, said, grade, mut why) = match document {
+            Some(document) => score::judge(check, document, is_only),
+            None => refused(check, ended),
         };
-        case.checks.iter().map(one).collect()
-    }
+        if document.is_some() && ended.code != Some(right_exit) && !outcome.is_wrong() {
+            (outcome, why) = (
+                Outcome::Incomplete,
+                format!("exit {:?}, where {right_exit} is right", ended.code),
+            );
+        }
+        Judged {
+            case: case.name,
+            item: case.item,
+            node: check.node.clone(),
+            truth: check.right.join("|"),
+            never: check.never.join(", "),
+            said,
+            grade,
+            outcome,
+            why,
+        }
+    };
+    case.checks.iter().map(one).collect()
 }
 
 /// What an error is worth, where a verdict was asked for.
