@@ -131,6 +131,8 @@ pub(crate) struct Check {
     pub(crate) ranked: Option<(&'static str, usize)>,
     /// No verdict at all is acceptable where the message says one of these.
     pub(crate) refusal: &'static [&'static str],
+    /// And it is as good as a verdict.
+    pub(crate) refusal_is_right: bool,
 }
 
 impl Check {
@@ -155,6 +157,7 @@ impl Check {
             unobserved: &[],
             ranked: None,
             refusal: &[],
+            refusal_is_right: false,
         }
     }
 
@@ -289,6 +292,11 @@ impl Case {
         self.last(|check| check.refusal = words)
     }
 
+    /// An error that says one of these is as right as a verdict.
+    pub(crate) fn or_rightly_refused(self, words: &'static [&'static str]) -> Self {
+        self.or_refused(words).last(|check| check.refusal_is_right = true)
+    }
+
     pub(crate) fn window(self, from: f64, to: f64) -> Self {
         Self { window: (from, to), ..self }
     }
@@ -314,7 +322,7 @@ impl Case {
     pub(crate) fn is_grouped(&self) -> bool {
         self.args.is_empty()
             && self.nodes.is_none()
-            && self.strict.is_none()
+            && self.strict.unwrap_or(0) == 0
             && self.kind != "alone"
     }
 

@@ -1,15 +1,21 @@
 //! All cases, by class.
 
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod allowances;
 mod coverage;
 mod cpu;
 mod filesystems;
 mod gpu;
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod identity;
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod memory;
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod network;
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod positives;
 pub(crate) mod reach;
+#[expect(clippy::too_many_lines, reason = "lists of cases")]
 mod storage;
 
 use crate::{case::Case, openmetrics::Host};

@@ -32,6 +32,8 @@ pub(crate) enum Mode {
     Elsewhere,
     /// This status for each POST.
     NoPost(u16),
+    /// This status for each query, whatever its method.
+    NoQuery(u16),
     /// POST arrives without its body.
     DropsBody,
     /// A page to sign in at, with status 200.
@@ -170,6 +172,9 @@ impl Behind {
                 Some(Answer::new(403, "text/plain", "non allow-listed POSTs not allowed"))
             }
             Mode::NoPost(status) if is_post => Some(Answer::new(status, "text/plain", "")),
+            Mode::NoQuery(status) if request.target.contains("/query") => {
+                Some(Answer::new(status, "text/plain", "blocked by the security gateway"))
+            }
             Mode::SignIn => Some(Answer::new(
                 200,
                 "text/html; charset=utf-8",
@@ -206,10 +211,11 @@ impl Behind {
     }
 
     fn pass_on(&self, mut request: Request) -> io::Result<Answer> {
+        let mut asked_at = None;
         match self.mode {
             Mode::DropsBody if request.method == "POST" => request.body.clear(),
             Mode::Slow(millis) => thread::sleep(Duration::from_millis(millis)),
-            Mode::Hides(hidden) => set_back(&mut request, hidden),
+            Mode::Hides(hidden) => asked_at = set_back(&mut request, hidden),
             _ => {}
         }
         let target = request
@@ -217,6 +223,9 @@ impl Behind {
             .strip_prefix("/s/")
             .map_or(request.target.clone(), |rest| format!("/{rest}"));
         let mut answer = forward(self.upstream, &request, &target)?;
+        if let Some(t) = asked_at {
+            stamp_values(&mut answer, t);
+        }
         let remark = match self.mode {
             Mode::Partial => {
                 "\"warnings\":[\"partial response: store 10.0.0.7:10901 is unreachable: context deadline exceeded\"]"
@@ -333,27 +342,42 @@ fn selected(query: &str) -> usize {
     of("instance=~\"").or_else(|| of("instance=\"")).unwrap_or(usize::MAX)
 }
 
-/// Have the server answer as it would have some seconds ago.
-fn set_back(request: &mut Request, hidden: f64) {
+/// Have the server answer as it would have some seconds ago. Returns the time that an
+/// instant query asked for.
+fn set_back(request: &mut Request, hidden: f64) -> Option<f64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let newest = now - hidden;
     let mut all = parameters(request);
-    let names: &[&str] = if request.target.contains("query_range") { &["end"] } else { &["time"] };
+    let is_range = request.target.contains("query_range");
     if !request.target.contains("/query") {
-        return;
+        return None;
     }
-    for name in names {
-        let asked = all.get(*name).and_then(|text| seconds(text)).unwrap_or(now);
-        all.insert((*name).to_owned(), format!("{:.3}", asked.min(newest)));
+    let name = if is_range { "end" } else { "time" };
+    let asked = all.get(name).and_then(|text| seconds(text)).unwrap_or(now);
+    all.insert(name.to_owned(), format!("{:.3}", asked.min(newest)));
+    let mut body = String::new();
+    for (name, value) in &all {
+        body.push_str(&format!("&{name}="));
+        value.bytes().for_each(|byte| body.push_str(&format!("%{byte:02X}")));
     }
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    let body = all.iter().map(|(name, value)| format!("{name}={}", encode(value)));
-    request.body = body.collect::<Vec<_>>().join("&");
-    request.target = request.target.split('?').next().unwrap_or_default().to_owned();
+    body.trim_start_matches('&').clone_into(&mut request.body);
+    request.target.truncate(request.target.find('?').unwrap_or(request.target.len()));
     "POST".clone_into(&mut request.method);
-    request
-        .headers
-        .insert("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+    let form = "application/x-www-form-urlencoded".to_owned();
+    request.headers.insert("content-type".to_owned(), form);
+    (!is_range && asked > newest).then_some(asked)
+}
+
+/// VictoriaMetrics gives its older values the time that was asked for.
+fn stamp_values(answer: &mut Answer, t: f64) {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let mut parts = body.split("\"value\":[");
+    let mut stamped = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.split_once(',').map_or(part, |(_, rest)| rest);
+        stamped.push_str(&format!("\"value\":[{t:.3},{rest}"));
+    }
+    answer.body = stamped.into_bytes();
 }
 
 /// Ask through each front end, and directly at times as people write them.

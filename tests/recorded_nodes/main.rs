@@ -168,7 +168,7 @@ impl Asking<'_> {
             let key = if single || !case.is_grouped() {
                 case.name.to_owned()
             } else {
-                format!("{}@{:?}", case.kind, case.window)
+                format!("{}@{:?}{:?}", case.kind, case.window, case.strict)
             };
             groups.entry(key).or_default().push(case);
         }
@@ -279,7 +279,11 @@ fn judge(case: &Case, ended: &Ended, document: Option<&Value>, alone: bool) -> V
 fn refused(check: &Check, ended: &Ended) -> (Outcome, String, String, String) {
     let message = ended.stderr.lines().next().unwrap_or_default().to_owned();
     let says_why = check.refusal.iter().any(|word| ended.stderr.contains(word));
-    let outcome = if says_why { Outcome::Honest } else { Outcome::NoAnswer };
+    let outcome = match (says_why, check.refusal_is_right) {
+        (true, true) => Outcome::Correct,
+        (true, false) => Outcome::Honest,
+        (false, _) => Outcome::NoAnswer,
+    };
     let short: String = message.chars().take(110).collect();
     (outcome, "–".to_owned(), "–".to_owned(), format!("exit {}: {short}", ended.code.unwrap_or(-1)))
 }

@@ -89,6 +89,9 @@ enum Up {
 /// A span of seconds in which there are samples, and everything else is a gap.
 type Spans = Vec<(f64, f64)>;
 
+/// Writes the samples of a series, by its name and labels.
+type WriteLine<'a> = dyn FnMut(&str, &str, &[Option<f64>]) -> io::Result<()> + 'a;
+
 /// A machine that node_exporter described.
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
@@ -243,8 +246,9 @@ impl Host {
     }
 
     fn scrapes(&self) -> Vec<f64> {
-        let count = (self.last_s / self.step_s).floor() as usize;
-        (0..=count).map(|i| i as f64 * self.step_s + self.offset_s).collect()
+        let at = |i: u16| f64::from(i) * self.step_s;
+        let all = (0..u16::MAX).map(at).take_while(|t| *t <= self.last_s);
+        all.map(|t| t + self.offset_s).collect()
     }
 
     /// A factor of one or a little less that depends on what it is for, and nothing
@@ -315,7 +319,7 @@ impl Host {
         &self,
         times: &[f64],
         shown: &dyn Fn(Vec<f64>) -> Vec<Option<f64>>,
-        line: &mut dyn FnMut(&str, &str, &[Option<f64>]) -> io::Result<()>,
+        line: &mut WriteLine<'_>,
     ) -> io::Result<()> {
         let name = "node_cpu_seconds_total";
         if !self.cpu_label {

@@ -215,7 +215,7 @@ fn judge_one(check: &Check, said: &Said<'_>, phase: &Value, texts: &[String]) ->
             return (said.wrong(), format!("does not name {device}"));
         }
         let unobserved = |resource: &str| {
-            let list = phase["verdict"]["unobserved"].as_array();
+            let list = phase.pointer("/verdict/unobserved").and_then(Value::as_array);
             list.into_iter().flatten().any(|one| one["resource"].as_str() == Some(resource))
         };
         if let Some(resource) = check.unobserved.iter().find(|resource| !unobserved(resource)) {

@@ -148,7 +148,7 @@ fn vanished() -> Vec<Case> {
         .kind("alone"),
         Case::new("A1", "unknown-node", Host::new("10.2.0.10:9100", "known"), IDLE)
             .must_say(Fact::any(&["ghost"]))
-            .or_refused(&["ghost"])
+            .or_rightly_refused(&["ghost"])
             .nodes(&["known", "ghost-.*"]),
     ]
 }
@@ -189,7 +189,7 @@ fn several_jobs() -> Vec<Case> {
             IDLE,
         )
         .with(slow("db4"))
-        .window(720.0, 1200.0)
+        .window(780.0, 1200.0)
         .never(&["cpu"]),
         Case::new("A3", "other-job-down", Host::new("db5", "db5").busy(0.3), IDLE)
             .with(Host::exporter("db5", "mysqld").alive(&[(f64::MIN, 400.0)]))
@@ -243,7 +243,7 @@ fn without_up() -> Vec<Case> {
         )
         .never(&["none"])
         .or_refused(&["10.2.2.6"])
-        .kind("alone"),
+        .kind("odd"),
     ]
 }
 
@@ -368,6 +368,7 @@ fn aggregated() -> Vec<Case> {
             loaded(Host::new("10.2.4.8:9100", "every-five")).every(5.0).noise(0.03),
             SATURATED,
         )
+        .window(33.0, 1187.0)
         .kind("5s"),
         Case::new(
             "A8",
@@ -426,7 +427,7 @@ fn other_systems() -> Vec<Case> {
         Case::new("A8", "old-names", old, &["unknown"])
             .or_possibly(&["none"])
             .or_refused(&["node_"])
-            .kind("alone"),
+            .kind("odd"),
         // Kernels before 4.20 have no pressure: what waits is seen in the run queue.
         Case::new(
             "A8",

@@ -24,7 +24,7 @@ fn loaded(host: Host) -> Host {
 
 /// A counter that loses a tick in every other scrape.
 fn wobbling(t: f64) -> f64 {
-    5e4 + 0.001 * t - 0.02 * f64::from((t / 15.0) as u32 % 2)
+    5e4 + 0.001 * t - 0.02 * ((t / 15.0).floor() % 2.0)
 }
 
 fn backwards() -> Vec<Case> {

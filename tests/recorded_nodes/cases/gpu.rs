@@ -67,7 +67,7 @@ fn dcgm(node: &str, address: &str, place: usize, gpu: &Gpu) -> Host {
 
 pub(crate) fn cases() -> Vec<Case> {
     let node = |instance: &str, name: &str| {
-        Host::new(instance, name).cores(32).busy(0.15).memory(512.0, 400.0)
+        Host::new(instance, name).cores(8).busy(0.15).memory(512.0, 400.0)
     };
     let begins = |to: f64| Course::step(3.0, 300.0, to);
     let busy = || Gpu { util: begins(99.0), power_w: 480.0, temperature: 62.0, ..Gpu::idle() };

@@ -91,8 +91,7 @@ fn replicas() -> Vec<Case> {
         Case::new("A2", "two-jobs", twice("node"), IDLE)
             .with(twice("node-fast"))
             .never(&["cpu", "cpu-affinity"])
-            .or_refused(&["several jobs", "job"])
-            .kind("alone"),
+            .or_refused(&["several jobs", "job"]),
     ]
 }
 
@@ -119,21 +118,18 @@ fn tenants() -> Vec<Case> {
         Case::new("A2", "two-clusters", eu(), IDLE)
             .never(&["cpu"])
             .beside(us(), SATURATED)
-            .never(&["none"])
-            .kind("alone"),
+            .never(&["none"]),
         // Even the host name is the same; only the boot time and the load are not.
         Case::new("A2", "two-clusters-one-name", same("ams", -5e5).busy(0.2), IDLE)
             .marks(&["ams"])
             .never(&["cpu"])
             .beside(loaded(same("fra", -9e5)), SATURATED)
             .marks(&["fra"])
-            .never(&["none"])
-            .kind("alone"),
+            .never(&["none"]),
         Case::new("A2", "two-tenants", tenant("a", -4e5), IDLE)
             .never(&["disk", "cpu", "cpu-affinity"])
             .beside(tenant("b", -7e5), IDLE)
-            .never(&["disk", "cpu", "cpu-affinity"])
-            .kind("alone"),
+            .never(&["disk", "cpu", "cpu-affinity"]),
         Case::new("A2", "match-cluster", chosen("eu").busy(0.2), IDLE)
             .with(loaded(chosen("us")))
             .never(&["cpu"])
@@ -189,7 +185,7 @@ fn successors() -> Vec<Case> {
         .gauge(
             "node_boot_time_seconds",
             &[],
-            Course::Of(|t| 1_763_000_000.0 + ((t / 15.0) as u64 % 3) as f64),
+            Course::Of(|t| 1_763_000_000.0 + (t / 15.0).floor() % 3.0),
         )
         .busy(0.2);
     vec![

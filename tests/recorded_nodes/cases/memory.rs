@@ -31,9 +31,9 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn in_name_only() -> Vec<Case> {
     let new = |instance: &str, name: &str| Host::new(instance, name);
-    let huge = |instance: &str, name: &str| new(instance, name).cores(64).memory(755.0, 17.0);
+    let huge = |instance: &str, name: &str| new(instance, name).cores(24).memory(755.0, 17.0);
     let two_sizes = pages(
-        new("10.4.0.3:9100", "small-pages").cores(32).memory(256.0, 10.0),
+        new("10.4.0.3:9100", "small-pages").cores(12).memory(256.0, 10.0),
         115_200.0,
         0.0,
         2_097_152.0,

@@ -211,7 +211,7 @@ fn speeds() -> Vec<Case> {
             "+",
             "link-25g",
             Host::new("10.6.1.9:9100", "link-25g")
-                .cores(64)
+                .cores(16)
                 .link("ens5", 3.0e9, Some(3.125e9))
                 .base(8e14),
             &["network"],

@@ -111,7 +111,6 @@ pub(crate) fn cases() -> Vec<Reach> {
 }
 
 fn redirects() -> Vec<Reach> {
-    let by_get = || Fact::any(&["post"]).and(&["get"]);
     vec![
         Reach::new("B9", "redirect-301", Mode::ToPrefix(301)).says(Fact::any(&["redirect"])).fast(),
         Reach::new("B9", "redirect-302", Mode::ToPrefix(302)).says(Fact::any(&["redirect"])),
@@ -121,9 +120,9 @@ fn redirects() -> Vec<Reach> {
             .refused()
             .says(Fact::any(&["redirect"]))
             .fast(),
-        Reach::new("B9", "post-403", Mode::NoPost(403)).says(by_get()).fast(),
-        Reach::new("B9", "post-405", Mode::NoPost(405)).says(by_get()),
-        Reach::new("B9", "post-dropped", Mode::DropsBody).says(by_get()),
+        Reach::new("B9", "post-403", Mode::NoPost(403)).fast(),
+        Reach::new("B9", "post-405", Mode::NoPost(405)),
+        Reach::new("B9", "post-dropped", Mode::DropsBody),
     ]
 }
 
@@ -140,6 +139,7 @@ fn refusals() -> Vec<Reach> {
         Reach::new("B9", "tenant", Mode::NeedsTenant).more(&["--header", "X-Scope-OrgID: team-a"]),
         Reach::new("B9", "parameter", Mode::Plain).more(&["--parameter", "timeout=30s"]),
         Reach::new("B9", "slow", Mode::Slow(150)),
+        Reach::new("B9", "gateway", Mode::NoQuery(403)).refused().says(Fact::any(&["403"])),
         Reach::new("B9", "rate-limited", Mode::TooMany),
     ]
 }

@@ -235,8 +235,7 @@ impl Host {
         let labels = [("device", device), ("fstype", fstype), ("mountpoint", mountpoint)];
         let available = Course::Scaled(Box::new(available.into()), GIB);
         self.gauge("node_filesystem_size_bytes", &labels, size * GIB)
-            .gauge("node_filesystem_avail_bytes", &labels, available.clone())
-            .gauge("node_filesystem_free_bytes", &labels, available)
+            .gauge("node_filesystem_avail_bytes", &labels, available)
             .gauge("node_filesystem_readonly", &labels, 0.0)
             .inodes(device, fstype, mountpoint, 1e6, 9e5)
     }
@@ -267,12 +266,7 @@ impl Host {
         let (bytes, d) = (bytes.into(), [("device", device)]);
         let mut host = self
             .counter("node_network_receive_bytes_total", &d, bytes.clone())
-            .counter("node_network_transmit_bytes_total", &d, bytes.clone())
-            .counter(
-                "node_network_transmit_packets_total",
-                &d,
-                Course::Scaled(Box::new(bytes), 1e-3),
-            )
+            .counter("node_network_transmit_bytes_total", &d, bytes)
             .gauge("node_network_up", &d, 1.0)
             .gauge("node_network_iface_id", &d, 2.0)
             .gauge("node_network_iface_link", &d, 2.0);
