@@ -266,6 +266,8 @@ const CONTEXT: &[&str] = &[
     "cpu_load1",
     "cpu_runnable",
     "cpu_runnable_per_busy_core",
+    "network_sent_bytes",
+    "raid_sync",
 ];
 
 /// Every signal that a verdict can rest on.

@@ -17,7 +17,7 @@ use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, Held, LEAST_COVERAGE},
     cause, onset,
     outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
-    resources::{ALL, Counts, Relation, Resource},
+    resources::{ALL, Counts, Relation, Resource, is_path_of},
     words,
 };
 use crate::model::{
@@ -80,9 +80,16 @@ pub(super) fn phase(
     let mut assessments = case.assess(window, whole);
     sorted(&mut assessments);
     let (verdict, is_qualified) = case.qualified(&assessments);
+    let is_path = |one: &Assessment| {
+        assessments.iter().any(|other| {
+            one.resource.name == other.resource.name
+                && is_path_of(one.device.as_deref(), other.device.as_deref())
+        })
+    };
     let ranking = assessments
         .iter()
-        .filter(|assessment| assessment.kind != Kind::Unknown)
+        // The paths of a multipath device are that device.
+        .filter(|assessment| assessment.kind != Kind::Unknown && !is_path(assessment))
         .map(|assessment| Ranked {
             resource: assessment.resource.name.to_owned(),
             device: assessment.device.clone(),

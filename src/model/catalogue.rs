@@ -342,6 +342,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("memory_available_bytes", "memory", Utilization, Bytes, AVAILABLE_MEMORY, "memory that programs can still get"),
     row("memory_huge_pages_bytes", "memory", Utilization, Bytes, Positive(&HUGE_PAGES), "memory set aside as huge pages, where there are any"),
     row("memory_arc_bytes", "memory", Utilization, Bytes, ARC_TO_SPARE, "memory in the cache of ZFS above its minimum"),
+    row("raid_sync", "disk", Utilization, Tasks, Gauge(select("node_md_state", &[In("state", &["check", "recovering", "recovery", "resync"])]), DISK), "whether a RAID array is being checked or rebuilt: 1 while it is"),
     row("memory_shared_bytes", "memory", Utilization, Bytes, WhereAbove(&Gauge(metric("node_memory_Shmem_bytes"), None), &Scale(0.05, &MEMORY)), "memory in tmpfs and shared segments, where it is over a twentieth of all; it is in use until somebody deletes it"),
     row("memory_psi_some", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_waiting_seconds_total"), None), "share of time in which some task waited for memory (PSI)"),
     row("memory_psi_full", "memory", Saturation, Ratio, Rate(metric("node_pressure_memory_stalled_seconds_total"), None), "share of time in which all tasks waited for memory (PSI)"),

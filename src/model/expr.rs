@@ -376,6 +376,7 @@ fn exporter_labels(metric: &str) -> &'static [&'static str] {
         ("node_schedstat_", &["cpu"]),
         ("node_mountstats_nfs_", &["export", "mountaddr", "operation", "protocol"]),
         ("node_ethtool_", &["device"]),
+        ("node_md_state", &["device", "state"]),
         ("node_processes_state", &["state"]),
         (
             "node_dmi_info",

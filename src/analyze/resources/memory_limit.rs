@@ -5,6 +5,10 @@ use crate::model::stats::Stat;
 
 /// The host itself has a fifth of its memory to give.
 const HOST_HAS_MEMORY: &[Condition] = &[Condition::Below("memory_used_ratio", 0.80)];
+/// The same, and tasks wait for it: compressed swap in memory (zram) is used without a
+/// limit, and costs no waiting to speak of.
+const SWAPS_AND_WAITS: &[Condition] =
+    &[Condition::Below("memory_used_ratio", 0.80), Condition::AtLeast("memory_psi_some", 0.02)];
 const PLENTY: &str = "the limit for the host's memory, reached while the host has memory to spare: a limit within it must be at work";
 
 pub(super) static RESOURCE: Resource = Resource {
@@ -33,7 +37,7 @@ pub(super) static RESOURCE: Resource = Resource {
         )
         .when(&[Condition::AtLeast("cgroup_memory_limit_hits", 1.0)]),
         saturation("memory_psi_some", 0.10, Counts::Hint, PLENTY).when(HOST_HAS_MEMORY),
-        saturation("swap_io", 50.0, Counts::Hint, PLENTY).when(HOST_HAS_MEMORY),
+        saturation("swap_io", 50.0, Counts::Hint, PLENTY).when(SWAPS_AND_WAITS),
         saturation("oom_kills", 0.001, Counts::Hint, PLENTY).by(Stat::Mean).when(HOST_HAS_MEMORY),
     ],
     errors: &[errors("cgroup_oom_kills", 0.001, Counts::Alone, "any process killed for the limit")],

@@ -11,7 +11,7 @@ use crate::analyze::{
     resources::MANY_TASKS,
     words,
 };
-use crate::model::units::three_digits;
+use crate::model::{catalogue::Class, run::SourceKind, units::three_digits};
 
 impl Case<'_> {
     /// The load generator itself was the limit: what was seen of the node is a
@@ -84,16 +84,43 @@ impl Case<'_> {
             };
         }
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
-        let remarks = self.bursts() + &self.sleepers();
+        let unmeasured = self.unmeasured(assessments);
+        let remarks = self.bursts() + &self.sleepers() + &unmeasured;
         // Tasks that wait for half of the time wait for something.
         let is_open = self.median_of("cpu_psi_some").is_some_and(|waits| waits >= 0.5)
-            || !self.sleepers().is_empty();
+            || !self.sleepers().is_empty()
+            || !unmeasured.is_empty();
         Verdict {
             grade: if waits_seen && !is_open { nothing.grade } else { Grade::Possible },
             statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
                 + &remarks,
             ..nothing
         }
+    }
+
+    /// A word on what a node always has and whose use was not measured: the series may be
+    /// filtered, or aggregated without the label that names the device.
+    fn unmeasured(&self, assessments: &[Assessment]) -> String {
+        let of_vital = assessments
+            .iter()
+            .filter(|one| one.resource.vital && !one.resource.utilization.is_empty())
+            .filter(|one| one.held.iter().all(|held| held.class != Class::Utilization))
+            .map(|one| one.resource.name);
+        let mut names: Vec<&str> = of_vital.collect();
+        // Without a speed a link has no utilization, but what it carries is counted.
+        if self.node.record.source == SourceKind::Prometheus
+            && self.node.signals.all("network_sent_bytes").is_empty()
+        {
+            names.push("network");
+        }
+        names.dedup();
+        if names.is_empty() {
+            return String::new();
+        }
+        format!(
+            " Not measured here: the use of {} (its series are missing, or aggregated without the label of the device), so a limit there would not be seen.",
+            names.join(", ")
+        )
     }
 
     /// Many tasks sleep uninterruptibly and no local disk is busy: whatever they wait for

@@ -8,7 +8,10 @@ use crate::{
         outcome::{Grade, Kind, Verdict},
         resources::{MANY_TASKS, Resource},
     },
-    model::{run::SourceKind, units::three_digits},
+    model::{
+        run::SourceKind,
+        units::{Unit, three_digits},
+    },
 };
 
 /// Tasks that are ready to run for each busy core from which on tasks wait for a core
@@ -189,6 +192,8 @@ impl Case<'_> {
                     self.mounts_in_words()
                 ))
             }
+            "disk" => self.raid_as_rival(),
+            "memory" if root.kind != Kind::Saturated => self.shared_memory_as_rival(),
             "gpu" if !root.fills_a_gpu() => Some(
                 "Only the presence of a kernel was measured: a kernel that uses a small part of the GPU shows the same. DCGM_FI_PROF_SM_ACTIVE of dcgm-exporter would tell."
                     .to_owned(),
@@ -199,6 +204,35 @@ impl Case<'_> {
             ),
             _ => None,
         }
+    }
+
+    /// A check or rebuild of a RAID array reads its disks whenever they would be idle, and
+    /// gives way to everybody else.
+    fn raid_as_rival(&self) -> Option<String> {
+        let arrays = self.node.signals.all("raid_sync").iter();
+        let active: Vec<&str> = arrays
+            .filter(|array| array.median(self.window).is_some_and(|active| active >= 0.5))
+            .filter_map(|array| array.device.as_deref())
+            .collect();
+        (!active.is_empty()).then(|| {
+            format!(
+                "The RAID array {} was being checked or rebuilt: that keeps its disks busy whenever they would be idle and gives way to other requests, so the disks may have more to give (sync_speed_max limits it).",
+                active.join(", ")
+            )
+        })
+    }
+
+    /// Memory that is in use because somebody set it aside: a database's buffers, files in
+    /// a tmpfs.
+    fn shared_memory_as_rival(&self) -> Option<String> {
+        let shared = self.median_of("memory_shared_bytes")?;
+        let is_most = self.median_of("memory_used_bytes").is_none_or(|used| shared >= 0.5 * used);
+        is_most.then(|| {
+            format!(
+                "{} of it is tmpfs and shared segments, which somebody sets aside on purpose (a database's buffers, /dev/shm), and nothing waits for memory: it may be meant to be so full.",
+                Unit::Bytes.show(shared)
+            )
+        })
     }
 
     /// Tasks wait, one core is busy, and the two need not have to do with one another.

@@ -45,6 +45,9 @@ pub(super) fn sample(roots: &Roots, values: &mut Values) {
     if let Some(text) = roots.proc_text("diskstats") {
         diskstats(&text, |device| is_whole(roots, device), values);
     }
+    if let Some(text) = roots.proc_text("mdstat") {
+        raid(&text, values);
+    }
     if let Some(text) = roots.proc_text("self/mountinfo") {
         for mount in mounts(&text) {
             space(&mount, values);
@@ -58,6 +61,23 @@ fn is_whole(roots: &Roots, device: &str) -> bool {
     let name = device.replace('/', "!");
     let block = roots.sys.join("block");
     !block.exists() || block.join(name).exists()
+}
+
+/// What the md driver does with its arrays beside serving requests.
+fn raid(text: &str, values: &mut Values) {
+    let mut array = "";
+    for line in text.lines() {
+        if let Some((name, _)) = line.split_once(" : ") {
+            array = name.trim();
+        }
+        let active = ["check", "recovery", "resync"]
+            .into_iter()
+            .find(|state| line.contains(&format!("{state} =")));
+        if let Some(state) = active.filter(|_| !array.is_empty()) {
+            let labels = [("device", array), ("state", state)];
+            values.push((Key::new("node_md_state", &labels), 1.0));
+        }
+    }
 }
 
 fn diskstats(text: &str, whole: impl Fn(&str) -> bool, values: &mut Values) {
@@ -207,6 +227,16 @@ mod tests {
         let text = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:5 / /proc rw - proc proc rw\n24 22 254:0 /x /mnt/a\\040b rw - ext4 /dev/vda rw\n25 22 254:16 / /data\\040x rw - xfs /dev/vdb rw\n";
         let points: Vec<String> = mounts(text).into_iter().map(|mount| mount.point).collect();
         assert_eq!(points, ["/", "/data x"]);
+    }
+
+    #[test]
+    fn arrays_that_are_checked_are_found() {
+        let text = "Personalities : [raid1]\nmd0 : active raid1 sdb1[1] sda1[0]\n      976 blocks [2/2] [UU]\n      [=>...]  check = 12.6% (37043392/292945152) finish=127.5min speed=33440K/sec\nmd1 : active raid1 sdc1[1]\n      976 blocks [2/2] [UU]\nunused devices: <none>\n";
+        let mut values = Values::new();
+        raid(text, &mut values);
+        assert_eq!(values.len(), 1);
+        assert_eq!(values[0].0.labels["device"], "md0");
+        assert_eq!(values[0].0.labels["state"], "check");
     }
 
     #[test]

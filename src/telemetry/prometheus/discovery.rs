@@ -11,7 +11,7 @@ use super::{
 use crate::model::time::Window;
 
 /// Labels of `node_uname_info` that describe the kernel and not the target.
-const UNAME_LABELS: &[&str] =
+pub(super) const UNAME_LABELS: &[&str] =
     &["nodename", "release", "version", "machine", "sysname", "domainname"];
 /// The metric whose labels describe the kernel.
 pub(super) const UNAME: &str = "node_uname_info";

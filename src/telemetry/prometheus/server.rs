@@ -106,9 +106,26 @@ async fn stored_interval(
         return Ok(None);
     };
     let selector = selector::of_machines(base, &sampled, true);
+    // `up` has a sample for each scrape, also for those that failed.
+    for metric in ["up", metric] {
+        let stored = distance_of(client, &format!("{metric}{{{selector}}}"), window).await?;
+        if stored.is_some() {
+            return Ok(stored);
+        }
+    }
+    Ok(None)
+}
+
+/// The usual distance of the samples of these series, of those that have most: for each
+/// series the median, of these the longest.
+async fn distance_of(
+    client: &Client,
+    series: &str,
+    window: Option<Window>,
+) -> Result<Option<f64>, Error> {
     let seconds =
         window.map_or(LEAST_SAMPLED_S, |window| window.seconds().clamp(LEAST_SAMPLED_S, SAMPLED_S));
-    let query = format!("{metric}{{{selector}}}[{}s]", seconds.round());
+    let query = format!("{series}[{}s]", seconds.round());
     // The end may lie in a gap.
     let moments: Vec<Option<Timestamp>> = match window {
         None => vec![None],

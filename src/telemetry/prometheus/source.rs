@@ -1,5 +1,6 @@
 //! The catalogue's signals of some machines, window by window.
 
+mod query;
 mod stages;
 
 use std::{
@@ -7,18 +8,19 @@ use std::{
     sync::Arc,
 };
 
+use query::{Context, Found, Part, Query, is_limit, keep_changes};
+
 use super::{
     client::{Client, Error},
     decode::{Answer, Reply},
-    discovery::{BOOT_TIME, UNAME, split_uname},
+    discovery::{BOOT_TIME, UNAME, UNAME_LABELS, split_uname},
     machines::{Labels, Machine},
     places::{Owners, Places, Strays},
     recorded, selector,
 };
 use crate::model::{
-    catalogue::{self, SIGNALS, SignalRow},
-    expr::Expr,
-    series::{Point, SAME_BOOT_S, Signal},
+    catalogue::{self, SIGNALS},
+    series::{Point, Signal},
     time::{Timestamp, Window},
 };
 
@@ -450,7 +452,13 @@ impl Source {
             metrics.insert(UNAME);
         }
         let all = metrics.iter().map(|metric| format!("timestamp({metric}{{{selector}}})"));
-        format!("({})", all.collect::<Vec<_>>().join(" or "))
+        let ignored = UNAME_LABELS.join(", ");
+        // A server without staleness markers, such as one that was filled from a file, still
+        // shows the last value at a scrape that failed.
+        format!(
+            "(({}) unless ignoring ({ignored}) (up{{{selector}}} == 0))",
+            all.collect::<Vec<_>>().join(" or ")
+        )
     }
 
     /// What is asked for: which scrapes succeeded and when each machine was booted, which
@@ -482,71 +490,3 @@ impl Source {
 
 /// Answers that are not to what was asked.
 const OUTSIDE: &str = "answers carry times outside the window that was asked for and are left out: is a clock wrong, or a cache in between?";
-
-/// Whether the server refused a query for its size, and would compute a smaller one.
-fn is_limit(error: &Error) -> bool {
-    matches!(error, Error::TooLarge { .. } | Error::Limit { .. })
-}
-
-/// Keeps the first point and those at which the value changed.
-fn keep_changes(points: &mut Vec<Point>) {
-    let mut last: Option<f64> = None;
-    points.retain(|point| {
-        let is_change = last.is_none_or(|last| (point.v - last).abs() > SAME_BOOT_S);
-        if is_change {
-            last = Some(point.v);
-        }
-        is_change
-    });
-}
-
-/// One signal of a query.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    name: &'static str,
-    /// Seconds over which its points are averaged.
-    averaged_s: f64,
-    /// The expression, which tells the device from the labels.
-    expr: Option<&'static Expr>,
-}
-
-/// Signals that are asked for together.
-#[derive(Debug, Clone)]
-struct Query {
-    parts: Vec<Part>,
-    /// The machines that it is limited to; `None` for all.
-    machines: Option<Vec<usize>>,
-    /// Whether CPU time counts only of cores whose counters are in order.
-    is_guarded: bool,
-}
-
-/// What must be known of some machines to take answers.
-#[derive(Debug, Default)]
-struct Context {
-    /// Of machines that are seen twice, whose samples count when.
-    owners: Owners,
-    /// Machines with cores whose counters of CPU time are not in order.
-    cores_off: BTreeSet<usize>,
-}
-
-impl Context {
-    /// Whether a guarded query gives this signal of this machine, or the answer is to one
-    /// and of a machine that needs none.
-    fn is_replaced(&self, query: &Query, one: &Found) -> bool {
-        let uses_cpu_time = catalogue::signal(one.name).is_some_and(SignalRow::uses_cpu_time);
-        uses_cpu_time && self.cores_off.contains(&one.machine) != query.is_guarded
-    }
-}
-
-/// An answer that was assigned to a machine.
-#[derive(Debug)]
-struct Found {
-    name: &'static str,
-    machine: usize,
-    target: usize,
-    device: Option<String>,
-    /// The labels of its target.
-    labels: Labels,
-    points: Vec<Point>,
-    averaged_s: f64,
-}
