@@ -112,6 +112,11 @@ pub fn resource(
         .map(|device| one(resource, device, &seen))
         .filter(|assessment| assessment.kind != Kind::Unknown)
         .collect();
+    // What waits and is explained by nothing that was seen may wait for what was not.
+    let has_devices = all.iter().any(|one| one.device.is_some());
+    if has_devices && !all.iter().any(explains_waiting) {
+        all.extend(hint(resource, &Seen { shared: true, ..seen }));
+    }
     if all.is_empty() {
         all.push(Assessment {
             resource,
@@ -136,6 +141,32 @@ struct Seen<'a> {
     shared: bool,
 }
 
+/// Whether tasks that wait for a resource can be those that wait here: it is at least near
+/// its limit, or held somebody back.
+fn explains_waiting(assessment: &Assessment) -> bool {
+    let held_back = |held: &Held| {
+        held.met && held.device.is_some() && matches!(held.criterion.counts, Counts::Near)
+    };
+    assessment.kind != Kind::Idle || assessment.held.iter().any(held_back)
+}
+
+/// What the rest of the machine shows of a resource beside its devices that were seen;
+/// `None` where it shows nothing.
+fn hint(resource: &'static Resource, seen: &Seen<'_>) -> Option<Assessment> {
+    let hints = resource.saturation.iter().filter(|one| one.counts == Counts::Hint);
+    let held: Vec<Held> = hints.filter_map(|one| seen.held(one, Class::Saturation, None)).collect();
+    held.iter().any(|held| held.met).then(|| Assessment {
+        resource,
+        device: None,
+        kind: Kind::Saturated,
+        held,
+        met: Met { saturation: true, ..Met::default() },
+        hinted: true,
+        utilization: None,
+        utilization_before: None,
+    })
+}
+
 fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> Assessment {
     let hold = |criteria: &'static [Criterion], class: Class| -> Vec<Held> {
         criteria
@@ -154,8 +185,16 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
             && held.criterion.counts == Counts::AtLimit
             && held.value >= held.criterion.near
     });
+    let nears = saturation.iter().any(|held| {
+        held.but.is_none()
+            && held.criterion.counts == Counts::Nears
+            && held.value >= held.criterion.near
+    });
     let waits_seen = saturation.iter().any(|held| {
-        !matches!(held.criterion.counts, Counts::Substitute | Counts::Hint | Counts::Never)
+        !matches!(
+            held.criterion.counts,
+            Counts::Substitute | Counts::Hint | Counts::Nears | Counts::Never
+        )
     });
     // Of its own: what counts only at a utilization may be anyone's.
     let seen_directly = !utilization.is_empty()
@@ -175,7 +214,7 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
                 // A ceiling that is not seen cannot be asked.
                 Counts::Near => near || utilization.is_empty(),
                 Counts::AtLimit | Counts::Substitute => at_limit,
-                Counts::Never => false,
+                Counts::Nears | Counts::Never => false,
             };
     }
     let met = Met {
@@ -189,7 +228,7 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
         Kind::Saturated
     } else if at_limit && resource.ceiling_known {
         Kind::Full
-    } else if near && (resource.ceiling_known || (at_limit && waits_near)) {
+    } else if near && (resource.ceiling_known || (at_limit && waits_near) || nears) {
         // Busy all the time says nothing of a device that can do more at once.
         Kind::Near
     } else {
@@ -298,7 +337,7 @@ impl Assessment {
     pub fn waits_seen(&self) -> bool {
         self.held.iter().any(|held| {
             held.class != Class::Utilization
-                && !matches!(held.criterion.counts, Counts::Hint | Counts::Never)
+                && !matches!(held.criterion.counts, Counts::Hint | Counts::Nears | Counts::Never)
         })
     }
 

@@ -100,6 +100,9 @@ pub enum Counts {
     /// rest of the machine would look like if it were the limit. Makes a
     /// verdict possible, never likely.
     Hint,
+    /// Never decides; from its `near` on, with utilization near its limit, the resource is
+    /// near its limit.
+    Nears,
     /// Shown, but never decides.
     Never,
 }

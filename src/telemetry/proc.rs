@@ -21,7 +21,7 @@ use qdisc::Queues;
 use crate::{
     host::{
         Roots,
-        cgroup::{Groups, scan::Limited},
+        cgroup::{Groups, scan::Watch},
         clock::Clock,
     },
     model::series::{Key, Snapshot},
@@ -30,7 +30,7 @@ use crate::{
 /// Values read so far in one snapshot.
 type Values = Vec<(Key, f64)>;
 
-/// How often it looks for new cgroups, namespaces and busy processes: walking
+/// How often it looks for new namespaces and busy processes: walking
 /// them costs more than a sample.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
@@ -40,7 +40,7 @@ pub struct Sampler {
     roots: Roots,
     /// Groups to read while they exist, our own first.
     groups: Vec<Groups>,
-    limited: Limited,
+    watch: Watch,
     queues: Option<Queues>,
     namespaces: Namespaces,
     processes: Processes,
@@ -57,7 +57,7 @@ impl Sampler {
         Self {
             roots,
             groups,
-            limited: Limited::default(),
+            watch: Watch::default(),
             queues,
             namespaces: Namespaces::default(),
             processes: Processes::default(),
@@ -77,13 +77,13 @@ impl Sampler {
     pub fn sample(&mut self) -> Snapshot {
         if self.looked.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
             self.looked = Some(Instant::now());
-            self.limited = Limited::scan(&self.roots);
             self.namespaces.scan(&self.roots, Among::All);
             self.processes.scan(&self.roots);
         } else {
             self.namespaces.scan(&self.roots, Among::New);
             self.processes.scan_new(&self.roots);
         }
+        self.watch.look(&self.roots, Instant::now());
         let t = self.clock.now();
         let mut values = Values::new();
         let roots = &self.roots;
@@ -92,7 +92,7 @@ impl Sampler {
         disk::sample(roots, &mut values);
         network::sample(roots, &mut values);
         kernel::sample(roots, &mut values);
-        cgroup::sample(&self.groups, &self.limited, &mut values);
+        cgroup::sample(&self.groups, &self.watch, &mut values);
         if let Some(queues) = &mut self.queues {
             queues.sample(str::to_owned, &mut values);
         }

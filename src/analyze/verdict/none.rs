@@ -8,8 +8,18 @@ use super::{
 use crate::analyze::{
     assess::{Assessment, LEAST_COVERAGE},
     outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
-    words,
+    sight, words,
+    workload::{self, Starved},
 };
+use crate::model::units::{Unit, three_digits};
+
+/// A load that got much less than it asked for, for no reason that was seen.
+enum Starvation {
+    /// Of the time of idle cores.
+    OfCores(Starved),
+    /// Of operations or bytes, in words.
+    OfOperations(String),
+}
 
 impl Case<'_> {
     /// The load generator itself was the limit: what was seen of the node is a
@@ -69,6 +79,11 @@ impl Case<'_> {
             let statement = words::mostly_unseen(&self.node.record.name, self.phase, &self.data);
             return Self::unknown(statement, unobserved);
         }
+        let loads = self.is_loaded().then(|| self.starvation()).flatten();
+        if let Some(Starvation::OfCores(starved)) = &loads {
+            let statement = words::starved(&self.node.record.name, starved);
+            return Self::unknown(statement, unobserved);
+        }
         let nothing = self.nothing_at_its_limit(assessments, unobserved);
         if self.is_loaded() && (self.plateau() || self.held_back()) {
             return Verdict {
@@ -79,12 +94,44 @@ impl Case<'_> {
             };
         }
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
+        let unread = sight::unread(&self.node.signals, self.window);
+        let is_sure = waits_seen && loads.is_none() && unread.is_empty();
+        let load = match &loads {
+            Some(Starvation::OfOperations(words)) => words.as_str(),
+            _ if self.is_loaded() => "; the load did not reach this node's capacity",
+            _ => "",
+        };
+        let in_part: String = unread
+            .iter()
+            .map(|one| format!(" Not all of it was seen: {}.", one.in_words()))
+            .collect();
         Verdict {
-            grade: if waits_seen { nothing.grade } else { Grade::Possible },
-            statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
+            grade: if is_sure { nothing.grade } else { Grade::Possible },
+            statement: words::clean(&self.node.record.name, assessments, load)
+                + &in_part
                 + &self.bursts(),
             ..nothing
         }
+    }
+
+    /// Whether the load got much less than it asked for, though nothing is at its limit.
+    fn starvation(&self) -> Option<Starvation> {
+        if let Some(starved) =
+            workload::starved_of_cores(self.run, self.node, self.index, self.window)
+        {
+            return Some(Starvation::OfCores(starved));
+        }
+        let rates = [Unit::PerSecond, Unit::BytesPerSecond];
+        let load = self.loads.iter().find(|load| {
+            rates.iter().any(|unit| unit.name() == load.unit)
+                && load.requested.is_some_and(|asked| load.achieved < workload::STARVED * asked)
+        })?;
+        let share = load.achieved / load.requested?.max(f64::MIN_POSITIVE);
+        Some(Starvation::OfOperations(format!(
+            "; the {} load got {} % of what it asked for, and nothing that was seen says why",
+            load.kind,
+            three_digits(share * 100.0)
+        )))
     }
 
     /// What all of these have in common.

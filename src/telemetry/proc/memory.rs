@@ -13,7 +13,9 @@ const MEMINFO: [&str; 8] = [
     "SwapTotal",
     "SwapFree",
 ];
-const VMSTAT: [&str; 7] = [
+const VMSTAT: [&str; 8] = [
+    // Of the host only: what a group reclaims within its limit is not counted here.
+    "pgscan_direct",
     "pswpin",
     "pswpout",
     "pgmajfault",
