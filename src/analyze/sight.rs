@@ -17,11 +17,11 @@ pub(super) struct Unread {
     /// The resource whose limits those groups set.
     pub(super) resource: &'static str,
     /// The limit in words: `CPU quota`.
-    pub(super) limit: &'static str,
+    limit: &'static str,
     /// How many.
-    pub(super) unread: f64,
+    left_out: f64,
     /// Of how many.
-    pub(super) limited: f64,
+    limited: f64,
 }
 
 impl Unread {
@@ -29,7 +29,7 @@ impl Unread {
     pub(super) fn in_words(&self) -> String {
         format!(
             "{} of {} groups with a {} were not read in each sample",
-            three_digits(self.unread),
+            three_digits(self.left_out),
             three_digits(self.limited),
             self.limit
         )
@@ -51,9 +51,9 @@ pub(super) fn unread(signals: &SignalSet, window: Window) -> Vec<Unread> {
     CONTROLLERS
         .into_iter()
         .filter_map(|(controller, resource, limit)| {
-            let unread = most("cgroups_unread", controller)? + unvisited;
+            let left_out = most("cgroups_unread", controller)? + unvisited;
             let limited = most("cgroups_limited", controller)? + unvisited;
-            (unread > 0.0).then_some(Unread { resource, limit, unread, limited })
+            (left_out > 0.0).then_some(Unread { resource, limit, left_out, limited })
         })
         .collect()
 }

@@ -75,13 +75,8 @@ fn pressure_absent(roots: &Roots) -> Option<String> {
         }
         _ => format!("/proc/pressure cannot be read: {error}; boot with psi=1 to see waiting"),
     };
-    let of = match refused.len() {
-        3 => String::new(),
-        _ => {
-            let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
-            format!(" of {}", names.join(" and "))
-        }
-    };
+    let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
+    let of = if names.len() == 3 { String::new() } else { format!(" of {}", names.join(" and ")) };
     Some(format!("pressure (PSI){of}: {why}"))
 }
 

@@ -33,14 +33,12 @@ fn add(all: &mut [Snapshot], more: &[Of<'_>]) {
     }
 }
 
+/// The same with what it owns.
+type Owned = (String, Box<dyn Fn(f64) -> f64>);
+
 /// A group with a quota in cores that used `cores` from the start of the load on, and was
 /// throttled in that share of its periods.
-fn quota(
-    group: &str,
-    quota: f64,
-    cores: f64,
-    throttled: f64,
-) -> Vec<(String, Box<dyn Fn(f64) -> f64>)> {
+fn quota(group: &str, quota: f64, cores: f64, throttled: f64) -> Vec<Owned> {
     let key = |name: &str| format!("stressor_cgroup_cpu_{name}{{cgroup=\"{group}\"}}");
     vec![
         (key("quota_cores"), Box::new(move |_| quota)),
@@ -50,7 +48,7 @@ fn quota(
     ]
 }
 
-fn borrowed(of: &[(String, Box<dyn Fn(f64) -> f64>)]) -> Vec<Of<'_>> {
+fn borrowed(of: &[Owned]) -> Vec<Of<'_>> {
     of.iter().map(|(key, of)| (key.as_str(), &**of)).collect()
 }
 
@@ -316,7 +314,7 @@ fn flushing_writers_at_a_disks_ceiling_saturate_it() {
 
 #[test]
 fn the_journal_of_our_own_writes_is_ours_and_another_writer_is_not() {
-    let judged = |before: f64, ours: f64, late: bool| {
+    let judged = |before: f64, ours: u64, late: bool| {
         let machine = Machine {
             disk_busy: 0.95,
             disk_queue: 4.0,
@@ -336,17 +334,17 @@ fn the_journal_of_our_own_writes_is_ours_and_another_writer_is_not() {
         let middle = (BASELINE_S + 10) * 1000;
         working(&mut run, "disk", |interval| {
             let is_late = late && interval.t.0 > middle;
-            interval.bytes = if is_late { 600_000 } else { ours as u64 };
+            interval.bytes = if is_late { 600_000 } else { ours };
         });
         let analysis = analyze(&run);
         assert_eq!(under_load(&analysis).resource, "disk");
         under_load(&analysis).cause
     };
-    assert_eq!(judged(0.0, 1e6, false), Cause::Scenario);
+    assert_eq!(judged(0.0, 1_000_000, false), Cause::Scenario);
     // Somebody wrote before; a share that no journal explains; somebody who came later.
-    assert_eq!(judged(1e6, 1e6, false), Cause::Mixed);
-    assert_eq!(judged(0.0, 1e5, false), Cause::Foreign);
-    assert_eq!(judged(0.0, 2.7e6, true), Cause::Mixed);
+    assert_eq!(judged(1e6, 1_000_000, false), Cause::Mixed);
+    assert_eq!(judged(0.0, 100_000, false), Cause::Foreign);
+    assert_eq!(judged(0.0, 2_700_000, true), Cause::Mixed);
 }
 
 #[test]

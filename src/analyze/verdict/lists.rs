@@ -63,7 +63,9 @@ fn most_of_each<'a>(
         }
     }
     counts.retain(|_, count| *count > MOST_LISTED);
-    counts.values_mut().for_each(|count| *count -= MOST_LISTED);
+    for count in counts.values_mut() {
+        *count -= MOST_LISTED;
+    }
     (listed, counts)
 }
 

@@ -101,15 +101,13 @@ impl Case<'_> {
             _ if self.is_loaded() => "; the load did not reach this node's capacity",
             _ => "",
         };
-        let in_part: String = unread
-            .iter()
-            .map(|one| format!(" Not all of it was seen: {}.", one.in_words()))
-            .collect();
+        let mut statement = words::clean(&self.node.record.name, assessments, load);
+        for one in &unread {
+            statement.push_str(&format!(" Not all of it was seen: {}.", one.in_words()));
+        }
         Verdict {
             grade: if is_sure { nothing.grade } else { Grade::Possible },
-            statement: words::clean(&self.node.record.name, assessments, load)
-                + &in_part
-                + &self.bursts(),
+            statement: statement + &self.bursts(),
             ..nothing
         }
     }

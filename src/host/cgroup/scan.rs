@@ -206,7 +206,7 @@ impl Watch {
         let begun = Instant::now();
         let mut visited = 0_usize;
         while let Some((hierarchy, path)) = self.waiting.pop_front() {
-            self.visit(hierarchy, &path, now);
+            self.visit(&hierarchy, &path, now);
             visited += 1;
             // A look at the clock costs as much as a visit to a file.
             if visited.is_multiple_of(8) && begun.elapsed() >= most {
@@ -237,7 +237,7 @@ impl Watch {
         self.probed.0 = limited.map(|(path, _)| path.clone()).collect();
     }
 
-    fn visit(&mut self, hierarchy: Hierarchy, path: &Path, now: Instant) {
+    fn visit(&mut self, hierarchy: &Hierarchy, path: &Path, now: Instant) {
         let Ok(metadata) = fs::metadata(path) else { return };
         let is_few = self.known.len() <= FEW;
         if !self.known.contains_key(path) {
@@ -245,7 +245,7 @@ impl Watch {
                 self.unvisited += 1;
                 return;
             }
-            let known = Known::new(&hierarchy, path, now);
+            let known = Known::new(hierarchy, path, now);
             self.known.insert(path.to_path_buf(), known);
         }
         let Some(known) = self.known.get_mut(path) else { return };

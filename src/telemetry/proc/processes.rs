@@ -203,7 +203,7 @@ fn limit_of_files(roots: &Roots, number: u32) -> Option<f64> {
 #[derive(Debug, PartialEq)]
 struct Process {
     name: String,
-    parent: f64,
+    parent: Option<u32>,
     /// CPU seconds.
     used: f64,
     threads: f64,
@@ -218,7 +218,7 @@ impl Process {
     /// Whether it leads this run or forks its workers.
     fn is_of_this_run(&self, number: u32) -> bool {
         let itself = std::process::id();
-        number == itself || (self.is_ours(number) && self.parent == f64::from(itself))
+        number == itself || (self.is_ours(number) && self.parent == Some(itself))
     }
 }
 
@@ -228,14 +228,10 @@ fn read(roots: &Roots, number: u32) -> Option<Process> {
     let (name, rest) = text.split_once('(')?.1.rsplit_once(')')?;
     let fields = numbers(rest);
     // After the state: fields 4, 14, 15 and 20 of the whole.
-    let (parent, user, system) = (fields.get(1)?, fields.get(11)?, fields.get(12)?);
+    let parent = rest.split_whitespace().nth(1).and_then(|parent| parent.parse().ok());
+    let (user, system) = (fields.get(11)?, fields.get(12)?);
     let threads = fields.get(17).copied().unwrap_or(1.0);
-    Some(Process {
-        name: name.to_owned(),
-        parent: *parent,
-        used: (user + system) / USER_HZ,
-        threads,
-    })
+    Some(Process { name: name.to_owned(), parent, used: (user + system) / USER_HZ, threads })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Heat {
         }
         let before = self.last.map(|(_, marks)| marks);
         let marks = match controller {
-            Controller::Cpu => self.cpu(group, before),
+            Controller::Cpu => cpu(group, before),
             Controller::Memory => self.memory(group),
             Controller::Tasks => self.tasks(group),
             Controller::Io => io(group),
@@ -88,23 +88,6 @@ impl Heat {
         }
     }
 
-    fn cpu(&self, group: &Group, before: Option<Marks>) -> Option<Marks> {
-        let text = group.text("cpu.stat")?;
-        let occasions = flat_value(&text, "nr_periods")?;
-        // Version 1 counts CPU time in another file, which matters only while it runs.
-        let runs = before.is_none_or(|before| before.occasions < occasions);
-        let used = match group.version {
-            Version::V1 if !runs => before.map(|before| before.used),
-            version => cpu_seconds(group, version, &text),
-        };
-        Some(Marks {
-            events: flat_value(&text, "nr_throttled").unwrap_or(0.0),
-            occasions,
-            used: used.unwrap_or(0.0),
-            level: 0.0,
-        })
-    }
-
     fn memory(&self, group: &Group) -> Option<Marks> {
         let events = match group.version {
             Version::V1 => group.number("memory.failcnt"),
@@ -129,4 +112,21 @@ fn io(group: &Group) -> Option<Marks> {
         .filter_map(|one| Some(one.done? / one.most))
         .fold(None, |most: Option<f64>, used| Some(most.map_or(used, |most| most.max(used))))?;
     Some(Marks { used, ..Marks::default() })
+}
+
+fn cpu(group: &Group, before: Option<Marks>) -> Option<Marks> {
+    let text = group.text("cpu.stat")?;
+    let occasions = flat_value(&text, "nr_periods")?;
+    // Version 1 counts CPU time in another file, which matters only while it runs.
+    let runs = before.is_none_or(|before| before.occasions < occasions);
+    let used = match group.version {
+        Version::V1 if !runs => before.map(|before| before.used),
+        version => cpu_seconds(group, version, &text),
+    };
+    Some(Marks {
+        events: flat_value(&text, "nr_throttled").unwrap_or(0.0),
+        occasions,
+        used: used.unwrap_or(0.0),
+        level: 0.0,
+    })
 }
