@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use stressor::model::time::Timestamp;
 
 use crate::support::{Outcome, Sandbox, machine, scenario};
 
@@ -275,8 +276,19 @@ fn samples_and_guards_stay_on_time_beside_sixteen_workers_a_core() {
         let run = sandbox.reports("run-1");
         let manifest: Value =
             serde_json::from_str(&fs::read_to_string(run.join("run.json")).unwrap()).unwrap();
+        let moment = |value: &Value| serde_json::from_value::<Timestamp>(value.clone()).unwrap();
         let phase = &manifest["phases"][0];
-        let took = phase["end"].as_i64().unwrap() - phase["steady"].as_i64().unwrap();
-        assert!((2000..3000).contains(&took), "the guard acted after {took} ms ({privileged})");
+        let (begun, ended) = (moment(&phase["steady"]), moment(&phase["end"]));
+        let took = ended.since(begun);
+        assert!((2.0..3.0).contains(&took), "the guard acted after {took} s ({privileged})");
+        let samples = fs::read_to_string(run.join("samples.jsonl")).unwrap();
+        let samples = samples.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let times: Vec<Timestamp> = samples
+            .filter_map(|line| line["t"].as_i64().map(Timestamp))
+            .filter(|t| *t >= begun && *t <= ended)
+            .collect();
+        let longest = times.windows(2).map(|pair| pair[1].since(pair[0])).fold(0.0, f64::max);
+        assert!(longest < 0.5, "no sample for {longest} s ({privileged})");
+        assert!(times.len() >= 15, "{} samples ({privileged})", times.len());
     }
 }

@@ -81,7 +81,8 @@ pub(super) fn unobserved(assessments: &[Assessment], unread: &[Unread]) -> Vec<M
         .filter(|assessment| {
             assessment.kind == Kind::Unknown
                 // Seen by its errors only: say what was not seen.
-                || (!assessment.resource.utilization.is_empty()
+                || (!assessment.at_limit()
+                    && !assessment.resource.utilization.is_empty()
                     && assessment.held.iter().all(|held| held.class != Class::Utilization))
         })
         .map(|assessment| Mention {
