@@ -280,7 +280,11 @@ fn samples_and_guards_stay_on_time_beside_sixteen_workers_a_core() {
         let phase = &manifest["phases"][0];
         let (begun, ended) = (moment(&phase["steady"]), moment(&phase["end"]));
         let took = ended.since(begun);
-        assert!((2.0..3.0).contains(&took), "the guard acted after {took} s ({privileged})");
+        // The condition holds from the first rate on, a tenth of a second in, and must do so
+        // for two. Without privilege, one of seventeen on a core leads the run, in a build
+        // that is not optimized.
+        let most = if privileged { 3.1 } else { 4.1 };
+        assert!((2.0..most).contains(&took), "the guard acted after {took} s ({privileged})");
         let samples = fs::read_to_string(run.join("samples.jsonl")).unwrap();
         let samples = samples.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let times: Vec<Timestamp> = samples
