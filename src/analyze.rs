@@ -5,6 +5,8 @@
 //! sources.rs       which source a node is judged by, where two saw it
 //! resources/*.rs   what each resource's signals mean: thresholds, relations
 //! coverage.rs      what the samples of a window cover, and where it is split
+//! sight.rs         what of a node was not seen, and what watching it cost
+//! shares.rs        how much of the machine a limit binds
 //! assess.rs        one resource, one device, one window -> Assessment
 //! verdict.rs       all assessments of a phase -> Verdict, ranking
 //! fleet.rs         all nodes: who was first, who is well, who is unlike the others
@@ -24,6 +26,8 @@ mod cases;
 mod cause;
 mod coverage;
 mod onset;
+mod shares;
+mod sight;
 mod verdict;
 mod words;
 
@@ -193,6 +197,7 @@ fn validity(run: &Run, nodes: &[NodeOutcome]) -> Validity {
     let caveats = &run.manifest.caveats;
     notes.extend(caveats.iter().map(|caveat| caveat.text.clone()));
     notes.extend(run.manifest.notes.iter().cloned());
+    notes.extend(run.nodes.iter().flat_map(|node| sight::notes(run, node)).take(MOST_TOLD));
     let is_qualified = nodes.iter().flat_map(|node| &node.phases).any(|phase| phase.is_qualified);
     let level = match problems.is_empty() {
         true if caveats.is_empty() && !is_qualified => Level::Valid,

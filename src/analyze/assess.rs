@@ -120,6 +120,11 @@ pub fn resource(
         .map(|device| one(resource, device, &seen))
         .filter(|assessment| assessment.kind != Kind::Unknown)
         .collect();
+    // What waits and is explained by nothing that was seen may wait for what was not.
+    let has_devices = all.iter().any(|one| one.device.is_some());
+    if has_devices && !all.iter().any(explains_waiting) {
+        all.extend(hint(resource, &Seen { shared: true, ..seen }));
+    }
     if all.is_empty() {
         all.push(Assessment {
             resource,
@@ -147,6 +152,35 @@ struct Seen<'a> {
     shared: bool,
 }
 
+/// Whether tasks that wait for a resource can be those that wait here: it is at least near
+/// its limit, or held somebody back.
+fn explains_waiting(assessment: &Assessment) -> bool {
+    let held_back = |held: &Held| {
+        held.met && held.device.is_some() && matches!(held.criterion.counts, Counts::Near)
+    };
+    assessment.kind != Kind::Idle || assessment.held.iter().any(held_back)
+}
+
+/// What the rest of the machine shows of a resource beside its devices that were seen;
+/// `None` where it shows nothing.
+fn hint(resource: &'static Resource, seen: &Seen<'_>) -> Option<Assessment> {
+    let hints = resource.saturation.iter().filter(|one| one.counts == Counts::Hint);
+    let held: Vec<Held> = hints.filter_map(|one| seen.held(one, Class::Saturation, None)).collect();
+    held.iter().any(|held| held.met).then(|| Assessment {
+        resource,
+        device: None,
+        kind: Kind::Saturated,
+        held,
+        met: Met { saturation: true, ..Met::default() },
+        hinted: true,
+        utilization: None,
+        utilization_before: None,
+        standing: false,
+        doubts: Vec::new(),
+        context: Vec::new(),
+    })
+}
+
 fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> Assessment {
     let hold = |criteria: &'static [Criterion], class: Class| -> Vec<Held> {
         criteria
@@ -165,10 +199,15 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
             && held.criterion.counts == Counts::AtLimit
             && held.value >= held.criterion.near
     });
+    let nears = saturation.iter().any(|held| {
+        held.but.is_none()
+            && held.criterion.counts == Counts::Nears
+            && held.value >= held.criterion.near
+    });
     let waits_seen = saturation.iter().any(|held| {
         !matches!(
             held.criterion.counts,
-            Counts::Substitute | Counts::Hint | Counts::Suspected | Counts::Never
+            Counts::Substitute | Counts::Hint | Counts::Suspected | Counts::Nears | Counts::Never
         )
     });
     // Of its own: what counts only at a utilization may be anyone's.
@@ -189,7 +228,7 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
                 // A ceiling that is not seen cannot be asked.
                 Counts::Near => near || utilization.is_empty(),
                 Counts::AtLimit | Counts::Substitute => at_limit,
-                Counts::Never => false,
+                Counts::Nears | Counts::Never => false,
             };
     }
     let met = Met {
@@ -203,7 +242,7 @@ fn one(resource: &'static Resource, device: Option<String>, seen: &Seen<'_>) -> 
         Kind::Saturated
     } else if at_limit && resource.ceiling_known {
         Kind::Full
-    } else if near && (resource.ceiling_known || (at_limit && waits_near)) {
+    } else if near && (resource.ceiling_known || (at_limit && waits_near) || nears) {
         // Busy all the time says nothing of a device that can do more at once.
         Kind::Near
     } else {
@@ -344,7 +383,7 @@ impl Assessment {
             held.class != Class::Utilization
                 && !matches!(
                     held.criterion.counts,
-                    Counts::Hint | Counts::Suspected | Counts::Never
+                    Counts::Hint | Counts::Suspected | Counts::Nears | Counts::Never
                 )
         })
     }

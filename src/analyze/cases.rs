@@ -5,6 +5,7 @@
 mod data;
 mod elsewhere;
 mod fleet;
+mod limits;
 mod loads;
 mod machine;
 mod meaning;
@@ -245,6 +246,10 @@ fn kills_within_a_cgroup_name_its_limit_and_not_the_host() {
     };
     let verdict = check(&machine, "memory-limit", Kind::Saturated);
     assert_eq!(verdict.device.as_deref(), Some("/a"));
+    // With memory to spare the host's is not even a consequence.
+    assert!(verdict.exonerated.iter().any(|mention| mention.resource == "memory"));
+    let full = Machine { available_gib: 2.5, ..machine };
+    let verdict = check(&full, "memory-limit", Kind::Saturated);
     assert!(verdict.consequences.iter().any(|mention| mention.resource == "memory"));
 }
 

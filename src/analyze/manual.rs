@@ -56,6 +56,7 @@ fn counts(criterion: &Criterion, class: Class) -> String {
         Counts::Substitute => "at the limit, when no other wait is seen".to_owned(),
         Counts::Hint => "only as a hint: a possibility".to_owned(),
         Counts::Suspected => "alone, as a possibility".to_owned(),
+        Counts::Nears => "never; makes it near from its near value on".to_owned(),
         Counts::Never => "never; shown".to_owned(),
     };
     for condition in criterion.when {

@@ -116,6 +116,9 @@ pub enum Counts {
     /// In any case, and also when the resource itself is seen; another cause can look the
     /// same. Makes a verdict possible, never likely.
     Suspected,
+    /// Never decides; from its `near` on, with utilization near its limit, the resource is
+    /// near its limit.
+    Nears,
     /// Shown, but never decides.
     Never,
 }

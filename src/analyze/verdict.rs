@@ -11,14 +11,14 @@ mod qualify;
 mod rivals;
 mod standing;
 
-use lists::{exonerated, next, unobserved};
+use lists::{exonerated, next, ranking, unobserved};
 
 use super::{
     assess::{self, Assessment, FEWEST_SAMPLES, Held, LEAST_COVERAGE},
     cause, onset,
-    outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Ranked, Verdict},
-    resources::{ALL, Counts, Relation, Resource, is_path_of},
-    words,
+    outcome::{Cause, Data, Grade, Kind, LoadOutcome, Mention, PhaseOutcome, Verdict},
+    resources::{ALL, Counts, Relation, Resource},
+    shares, sight, words,
 };
 use crate::model::{
     catalogue::Class,
@@ -80,30 +80,13 @@ pub(super) fn phase(
     let mut assessments = case.assess(window, whole);
     sorted(&mut assessments);
     let (verdict, is_qualified) = case.qualified(&assessments);
-    let is_path = |one: &Assessment| {
-        assessments.iter().any(|other| {
-            one.resource.name == other.resource.name
-                && is_path_of(one.device.as_deref(), other.device.as_deref())
-        })
-    };
-    let ranking = assessments
-        .iter()
-        // The paths of a multipath device are that device.
-        .filter(|assessment| assessment.kind != Kind::Unknown && !is_path(assessment))
-        .map(|assessment| Ranked {
-            resource: assessment.resource.name.to_owned(),
-            device: assessment.device.clone(),
-            kind: assessment.kind,
-            utilization: assessment.utilization,
-        })
-        .collect();
     Some(PhaseOutcome {
         phase: phase.name.clone(),
         level: phase.level.as_ref().map(|level| level.value),
         start: whole.start,
         end: whole.end,
         verdict,
-        ranking,
+        ranking: ranking(&assessments),
         data,
         index,
         is_qualified,
@@ -168,7 +151,8 @@ impl Case<'_> {
     }
 
     fn verdict(&self, assessments: &[Assessment]) -> Verdict {
-        let unobserved = unobserved(assessments);
+        let unread = sight::unread(&self.node.signals, self.window);
+        let unobserved = unobserved(assessments, &unread);
         if self.data.samples < FEWEST_SAMPLES {
             return Self::unknown(
                 words::too_few(&self.node.record.name, self.phase, &self.data),
@@ -191,9 +175,12 @@ impl Case<'_> {
             }
         }
         // Nothing at its limit: the nearest, if one is near.
+        roots.retain(|root| !self.is_of_the_watching(root));
+        self.put_larger_first(&mut roots);
         let near = assessments.iter().find(|assessment| {
             assessment.kind == Kind::Near
                 && !assessment.standing
+                && !self.is_of_the_watching(assessment)
                 && self.root_of(assessment, assessments).is_none()
         });
         if let Some(part) = roots.is_empty().then(|| self.episode()).flatten() {
@@ -202,7 +189,8 @@ impl Case<'_> {
         let Some(root) = roots.first().copied().or(near) else {
             return self.clean(assessments, unobserved);
         };
-        let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), self.whole);
+        let windows = (self.whole, baseline(self.run, self.index));
+        let cause = cause::cause(root, &self.node.signals, self.own, self.is_loaded(), windows);
         let since = self.since(root);
         let grade = self.grade(root, &roots, &unobserved);
         let others = roots.get(1..).unwrap_or(&[]);
@@ -227,6 +215,7 @@ impl Case<'_> {
                 has_load: self.run.manifest.phases.iter().any(|phase| !phase.loads.is_empty()),
                 others: &others,
                 busiest: self.busiest(root),
+                hidden: sight::hidden_tasks(&self.node.signals, self.window).is_some(),
             }),
             evidence,
             consequences,
@@ -251,6 +240,7 @@ impl Case<'_> {
                     && self.can_explain(other, assessment)
                     && (other.at_limit()
                         || (assessment.kind == Kind::Near && other.kind == Kind::Near))
+                    && self.is_large_enough(other, assessment, assessments)
             });
             root && relation.when.is_none_or(|(signal, least)| {
                 let signal = self.node.signals.get(signal, None);
@@ -258,6 +248,49 @@ impl Case<'_> {
                 median.is_some_and(|median| median >= least)
             })
         })
+    }
+
+    /// Whether a root binds enough of the machine to be why another resource is used up.
+    fn is_large_enough(
+        &self,
+        root: &Assessment,
+        of: &Assessment,
+        assessments: &[Assessment],
+    ) -> bool {
+        let is_too_small =
+            |group: &Assessment| shares::is_too_small(group, of, &self.node.signals, self.window);
+        // Tasks that a small group holds back look confined to the core that others use up.
+        let is_side_effect = || {
+            let groups = assessments.iter().filter(|group| group.at_limit());
+            let mut explaining = groups.filter(|group| {
+                root.resource.follows.iter().any(|one| one.root == group.resource.name)
+            });
+            explaining.any(is_too_small)
+        };
+        !is_too_small(root) && !is_side_effect()
+    }
+
+    /// Groups that bind a smaller part of the machine than another root come after it.
+    fn put_larger_first(&self, roots: &mut Vec<&Assessment>) {
+        let seen = (&self.node.signals, self.window);
+        let is_outranked = |group: &Assessment| {
+            roots
+                .iter()
+                .any(|other| shares::is_outranked(group, other, seen, Self::rank(other).1 == 1))
+        };
+        let (small, large): (Vec<&Assessment>, Vec<&Assessment>) =
+            roots.iter().partition(|one| is_outranked(one));
+        *roots = large.into_iter().chain(small).collect();
+    }
+
+    /// Whether it was stressor itself, which watched, that kept a core busy.
+    fn is_of_the_watching(&self, root: &Assessment) -> bool {
+        if root.resource.name != "cpu-core" {
+            return false;
+        }
+        let own = sight::own_cores(&self.node.signals, self.window).unwrap_or(0.0);
+        let led_by = root.leading().map(|held| (held.criterion.signal, held.value));
+        matches!(led_by, Some(("cpu_core_max", busy)) if own >= 0.5 * busy)
     }
 
     fn since(&self, root: &Assessment) -> Option<Timestamp> {

@@ -3,6 +3,7 @@
 use super::{
     assess::{Assessment, Held},
     outcome::{Cause, Data, Kind, LoadOutcome},
+    workload::Starved,
 };
 use crate::model::{
     catalogue::{self, Class},
@@ -23,6 +24,8 @@ pub(super) struct Facts<'a> {
     pub(super) others: &'a [(&'a Assessment, Meeting)],
     /// Processes and the cores that each used.
     pub(super) busiest: Vec<(String, f64)>,
+    /// Whether there are processes that cannot be seen.
+    pub(super) hidden: bool,
 }
 
 /// How two resources that were at their limit share the time.
@@ -60,6 +63,8 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
             .max_by(|a, b| (a.value / a.criterion.limit).total_cmp(&(b.value / b.criterion.limit)));
         because.extend(strongest.map(measured));
     }
+    // A signal can say both that a limit is used up and that work waits for it.
+    because.dedup();
     let mut text =
         format!("On {}, {since}{} {was}: {}.", facts.node, root.title(), because.join("; "));
     match facts.cause {
@@ -80,7 +85,8 @@ pub(super) fn statement(facts: &Facts<'_>) -> String {
             .iter()
             .map(|(process, cores)| format!("{process} {} cores", three_digits(*cores)))
             .collect();
-        text.push_str(&format!(" Busiest: {}.", busiest.join(", ")));
+        let of = if facts.hidden { " of those that can be seen" } else { "" };
+        text.push_str(&format!(" Busiest{of}: {}.", busiest.join(", ")));
     }
     for (meeting, words) in [
         (Meeting::Simultaneous, "At its limit at the same time"),
@@ -127,7 +133,7 @@ pub(super) fn clean_because(assessment: &Assessment) -> String {
 }
 
 /// Nothing is near its limit.
-pub(super) fn clean(node: &str, assessments: &[Assessment], loaded: bool) -> String {
+pub(super) fn clean(node: &str, assessments: &[Assessment], load: &str) -> String {
     // Those that a load uses up; how full a file system is says nothing of it.
     let nearest = assessments
         .iter()
@@ -142,7 +148,6 @@ pub(super) fn clean(node: &str, assessments: &[Assessment], loaded: bool) -> Str
             three_digits(nearest.utilization.unwrap_or(0.0) * 100.0)
         )
     });
-    let load = if loaded { "; the load did not reach this node's capacity" } else { "" };
     format!("On {node}, no resource was near its limit{closest}{load}.")
 }
 
@@ -215,6 +220,17 @@ pub(super) fn application(node: &str, assessments: &[Assessment]) -> String {
     };
     format!(
         "On {node}, throughput fell behind what was offered and no observed resource was near its limit{but}: the limit lies in the application, or in something it waits for elsewhere."
+    )
+}
+
+/// The load got less of the cores than it asked for, nobody else had them, and nothing says
+/// who withheld them.
+pub(super) fn starved(node: &str, starved: &Starved) -> String {
+    format!(
+        "On {node}, nothing was seen at its limit, and yet the workers got {} of the {} cores that they asked for while {} cores were idle: something that is not in sight of this process held them back. Look at cpu.stat of the cgroups above this one (a container's or pod's CPU quota), at the affinity mask (cpuset) and at the hypervisor.",
+        three_digits(starved.got),
+        three_digits(starved.asked),
+        three_digits(starved.idle)
     )
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+mod cores;
+
 use super::outcome::{Latency, LoadOutcome};
 use crate::model::{
     latency,
@@ -9,11 +11,15 @@ use crate::model::{
     series::{Point, Signal, SignalSet},
     stats,
     time::Timestamp,
-    units::{Unit, three_digits},
+    units::Unit,
 };
+pub(super) use cores::{Starved, starved_of_cores};
 
 /// A difference between requested and achieved that is not worth a word.
 const CLOSE: f64 = 0.02;
+
+/// A load that got a smaller share than this of what it asked for was held back.
+pub(super) const STARVED: f64 = 0.8;
 
 /// Reads one figure of a worker's interval.
 type Of = fn(&WorkerInterval) -> f64;
@@ -262,21 +268,7 @@ fn shortfall(
             more => format!("{}, and {more} more ended early (see the events)", first.text),
         }
     } else if unit == Unit::Ratio {
-        let cores = run
-            .nodes
-            .iter()
-            .find(|node| node.record.loaded)
-            .map_or(0, |node| node.record.host.cores_allowed);
-        let asked = requested * outcome.workers as f64;
-        if asked > f64::from(cores) + 0.01 {
-            format!(
-                "{} workers ask for {} cores, and there are {cores}",
-                outcome.workers,
-                three_digits(asked)
-            )
-        } else {
-            "others used the cores too, or the hypervisor withheld them".to_owned()
-        }
+        cores::shortfall(run, mine, outcome, requested)
     } else if unit == Unit::Bytes && still_grew(run, outcome.index) {
         "the phase was too short to touch it all".to_owned()
     } else if unit == Unit::Bytes {

@@ -2,8 +2,10 @@
 //! process lives in, and (`scan`) all of the machine that set one.
 
 pub mod scan;
+pub mod usage;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -58,6 +60,8 @@ pub struct Groups {
     pub cpu: Option<Group>,
     /// The group with the lowest limit of tasks, if any sets one.
     pub pids: Option<Group>,
+    /// The group with the lowest limit on a disk, if any sets one.
+    pub io: Option<Group>,
 }
 
 impl Groups {
@@ -86,6 +90,7 @@ impl Groups {
             memory: tightest("memory", memory_limit),
             cpu: tightest("cpu", cpu_quota),
             pids: tightest("pids", pids_limit),
+            io: tightest("blkio", |group| io_limits(group).first().map(|one| one.most)),
         }
     }
 
@@ -93,7 +98,9 @@ impl Groups {
     pub fn in_words(&self) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(limit) = self.memory.as_ref().and_then(memory_limit) {
-            words.push(format!("cgroup memory limit {}", crate::model::units::show_bytes(limit)));
+            let of_group = self.memory.as_ref().map_or_else(String::new, memory_behaviour);
+            let limit = crate::model::units::show_bytes(limit);
+            words.push(format!("cgroup memory limit {limit}{of_group}"));
         }
         if let Some(quota) = self.cpu.as_ref().and_then(cpu_quota) {
             words.push(format!(
@@ -103,6 +110,11 @@ impl Groups {
         }
         if let Some(limit) = self.pids.as_ref().and_then(pids_limit) {
             words.push(format!("cgroup limit of {limit} tasks"));
+        }
+        for limit in self.io.iter().flat_map(io_limits) {
+            let of = limit.of.replace('_', " ");
+            let most = crate::model::units::three_digits(limit.most);
+            words.push(format!("cgroup limit of {most} {of} on disk {}", limit.number));
         }
         words
     }
@@ -120,12 +132,48 @@ pub fn home(roots: &Roots, controller: &str) -> Option<Group> {
     one(Version::V1).or_else(|| one(Version::V2))?.upwards().into_iter().next()
 }
 
-/// The memory limit of a group in bytes.
+/// The folders of all groups that this process is in: its own in each hierarchy and those
+/// above, as far as they can be seen. What binds one of them binds this process.
+pub fn folders_of_self(roots: &Roots) -> BTreeSet<PathBuf> {
+    let memberships = roots.proc_text("self/cgroup").unwrap_or_default();
+    let mounts = roots.proc_text("self/mountinfo").unwrap_or_default();
+    let places = places(&memberships, &mounts);
+    places.iter().flat_map(Place::upwards).map(|group| group.path).collect()
+}
+
+/// The memory in bytes from which on a group is slowed down or killed: the smaller of
+/// `memory.max` and `memory.high`. Soft limits of version 1 hold nothing back.
 pub fn memory_limit(group: &Group) -> Option<f64> {
+    let high = match group.version {
+        Version::V1 => None,
+        Version::V2 => group.number("memory.high"),
+    };
+    let limits = [memory_max(group), high].into_iter().flatten();
+    limits.min_by(f64::total_cmp)
+}
+
+/// The memory in bytes from which on the kernel kills in a group.
+pub fn memory_max(group: &Group) -> Option<f64> {
     match group.version {
         Version::V1 => group.number("memory.limit_in_bytes"),
         Version::V2 => group.number("memory.max"),
     }
+}
+
+/// What happens at the memory limit of a group, after the limit itself: ` by memory.high`.
+fn memory_behaviour(group: &Group) -> String {
+    let mut words = Vec::new();
+    let high = group.number("memory.high").filter(|_| group.version == Version::V2);
+    if high.is_some_and(|high| memory_max(group).is_none_or(|max| high < max)) {
+        words.push("by memory.high, which slows down and does not kill".to_owned());
+    }
+    if let Some(swap) = group.number("memory.swap.max") {
+        words.push(format!("swap limit {}", crate::model::units::show_bytes(swap)));
+    }
+    if group.number("memory.oom.group") == Some(1.0) {
+        words.push("a kill ends all processes of the group".to_owned());
+    }
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
 }
 
 /// The memory charged to a group in bytes.
@@ -134,25 +182,6 @@ pub fn memory_usage(group: &Group) -> Option<f64> {
         Version::V1 => group.number("memory.usage_in_bytes"),
         Version::V2 => group.number("memory.current"),
     }
-}
-
-/// Page cache of the group that the kernel drops first, in bytes.
-pub fn inactive_file(group: &Group) -> Option<f64> {
-    match group.version {
-        Version::V1 => group.value("memory.stat", "total_inactive_file"),
-        Version::V2 => group.value("memory.stat", "inactive_file"),
-    }
-}
-
-/// Pages of the group that were read again soon after it had to drop them.
-pub fn refaults(group: &Group) -> Option<f64> {
-    let prefix = match group.version {
-        Version::V1 => "total_",
-        Version::V2 => "",
-    };
-    let text = group.text("memory.stat")?;
-    let of = |kind: &str| flat_value(&text, &format!("{prefix}workingset_refault_{kind}"));
-    Some(of("anon")? + of("file")?)
 }
 
 /// The CPU quota of a group in cores.
@@ -396,5 +425,30 @@ mod tests {
         );
         write("memory.limit_in_bytes", "268435456\n");
         assert_eq!(memory_limit(&group(Version::V1)), Some(268_435_456.0));
+        assert_eq!(usage::io_bytes(&group(Version::V2)), Some(6144.0));
+    }
+
+    #[test]
+    fn memory_high_is_a_limit_and_a_soft_limit_of_version_1_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        let group = |version| Group { version, path: folder.path().into(), name: "/".into() };
+        write("memory.max", "max\n");
+        write("memory.high", "83886080\n");
+        write("memory.swap.max", "0\n");
+        write("memory.oom.group", "1\n");
+        write("memory.limit_in_bytes", "9223372036854771712\n");
+        write("memory.soft_limit_in_bytes", "83886080\n");
+        assert_eq!(memory_limit(&group(Version::V2)), Some(83_886_080.0));
+        assert_eq!(memory_max(&group(Version::V2)), None);
+        assert_eq!(memory_limit(&group(Version::V1)), None);
+        let groups = Groups { memory: Some(group(Version::V2)), ..Groups::default() };
+        let words = groups.in_words().join(" ");
+        for part in ["80 MiB (by memory.high", "swap limit 0", "all processes of the group"] {
+            assert!(words.contains(part), "{words}");
+        }
+        write("memory.max", "41943040\n");
+        assert_eq!(memory_limit(&group(Version::V2)), Some(41_943_040.0));
+        assert!(!groups.in_words().join(" ").contains("memory.high"));
     }
 }

@@ -77,16 +77,37 @@ fn field<'a>(text: &'a str, key: &str) -> &'a str {
 
 fn absent(roots: &Roots) -> Vec<String> {
     let mut absent = Vec::new();
-    if roots.proc_text("pressure/cpu").is_none() {
-        absent.push(
-            "pressure (PSI): /proc/pressure cannot be read; boot with psi=1 to see waiting"
-                .to_owned(),
-        );
-    }
+    absent.extend(pressure_absent(roots));
     if roots.proc_text("schedstat").is_none() {
         absent.push("run-queue wait: the kernel has no /proc/schedstat".to_owned());
     }
     absent
+}
+
+/// Why pressure cannot be read, if it cannot. A kernel that was booted with psi=0 shows
+/// the files and refuses to read or to open them.
+fn pressure_absent(roots: &Roots) -> Option<String> {
+    let mut refused: Vec<(&str, std::io::Error)> = Vec::new();
+    for name in ["cpu", "memory", "io"] {
+        let file = roots.proc.join("pressure").join(name);
+        if let Err(error) = std::fs::read_to_string(file) {
+            refused.push((name, error));
+        }
+    }
+    let (_, error) = refused.first()?;
+    let why = match error.raw_os_error() {
+        Some(libc::ENOENT) => {
+            "the kernel has no /proc/pressure; one with CONFIG_PSI, booted with psi=1, shows waiting"
+                .to_owned()
+        }
+        Some(libc::EOPNOTSUPP) => {
+            "the kernel has it switched off; boot with psi=1 to see waiting".to_owned()
+        }
+        _ => format!("/proc/pressure cannot be read: {error}; boot with psi=1 to see waiting"),
+    };
+    let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
+    let of = if names.len() == 3 { String::new() } else { format!(" of {}", names.join(" and ")) };
+    Some(format!("pressure (PSI){of}: {why}"))
 }
 
 #[cfg(test)]
@@ -127,5 +148,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
         assert!(read(&roots).absent.iter().any(|line| line.contains("PSI")));
+    }
+
+    #[test]
+    fn pressure_that_refuses_to_be_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let roots = Roots { proc: folder.path().into(), sys: folder.path().into() };
+        std::fs::create_dir_all(folder.path().join("pressure/io")).unwrap();
+        for name in ["cpu", "memory"] {
+            std::fs::write(folder.path().join("pressure").join(name), "some\n").unwrap();
+        }
+        let absent = read(&roots).absent.join(" ");
+        assert!(absent.contains("PSI) of io: /proc/pressure cannot be read"), "{absent}");
     }
 }

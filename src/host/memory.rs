@@ -23,7 +23,7 @@ impl Memory {
         let cgroup_left = groups.memory.as_ref().and_then(|group| {
             let limit = cgroup::memory_limit(group)?;
             let used = cgroup::memory_usage(group)?;
-            let cache = cgroup::inactive_file(group).unwrap_or(0.0);
+            let cache = cgroup::usage::inactive_file(group).unwrap_or(0.0);
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,

@@ -273,6 +273,7 @@ pub fn watched(plan: &Plan, roots: &Roots) -> Vec<Groups> {
                 cpu: group(limits.cpu.is_some(), CPU),
                 memory: group(limits.memory.is_some(), MEMORY),
                 pids: group(limits.processes.is_some(), TASKS),
+                io: group(limits.read_bytes.or(limits.write_bytes).is_some(), IO),
             });
         }
     }

@@ -8,17 +8,29 @@ use super::{
     shared::Stage,
     workers::{Failure, failure},
 };
-use crate::scenario::plan::{IoClass, LoadPlan, Scheduler};
+use crate::scenario::plan::{IoClass, LoadPlan, Scheduler, Work};
+
+/// The nice value that the workers of a load have where the scenario chooses none: that of
+/// the program. Workers of the CPU get the next lower priority where the program could not
+/// raise its own (`raised`), so that what samples and leads the run stays ahead of hundreds
+/// of them. They take the same idle time by it, and four fifths of what an equal of another
+/// program takes.
+pub(super) fn usual_nice(load: &LoadPlan, (nice, raised): (i32, bool)) -> i32 {
+    const LOWEST: i32 = 19;
+    let is_ordinary = load.nice.is_none() && load.scheduler == Scheduler::Other;
+    let gives_way = !raised && is_ordinary && matches!(load.work, Work::Cpu { .. });
+    if gives_way { (nice + 1).min(LOWEST) } else { nice }
+}
 
 /// Settle the calling process, which has one thread, as its load wants it.
 pub(super) fn settle(load: &LoadPlan, group: Option<&Made>, number: u32) -> Result<(), Failure> {
     if let Some(group) = group {
         group.enter().map_err(|error| failure(Stage::Group, &error))?;
     }
-    if load.nice != 0 {
+    if let Some(nice) = load.nice.filter(|nice| *nice != 0) {
         // SAFETY: sets the nice value of this process. Without the
         // privilege it stays, which the achieved load shows.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, load.nice) };
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
     }
     if let Some(class) = load.io_class {
         prefer_io(class)?;
@@ -79,4 +91,30 @@ fn prefer_io(class: IoClass) -> Result<(), Failure> {
 
 fn last(stage: Stage) -> Failure {
     failure(stage, &std::io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(keys: &str) -> LoadPlan {
+        let text = format!(
+            "name = \"t\"\n[[phase]]\nname = \"load\"\nduration = \"1s\"\n[[phase.load]]\n{keys}\n"
+        );
+        let plan = crate::scenario::parse("t.toml", &text, &[]).unwrap();
+        plan.phases[0].loads[0].clone()
+    }
+
+    #[test]
+    fn only_cpu_workers_that_nobody_placed_give_way_to_a_program_without_privilege() {
+        let cpu = load("kind = \"cpu\"");
+        assert_eq!(usual_nice(&cpu, (0, false)), 1);
+        assert_eq!(usual_nice(&cpu, (0, true)), 0);
+        assert_eq!(usual_nice(&cpu, (19, false)), 19);
+        for keys in
+            ["kind = \"cpu\"\nnice = 0", "kind = \"cpu\"\nscheduler = \"batch\"", "kind = \"sync\""]
+        {
+            assert_eq!(usual_nice(&load(keys), (0, false)), 0, "{keys}");
+        }
+    }
 }

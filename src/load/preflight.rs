@@ -134,7 +134,7 @@ fn check_memory(plan: &Plan, memory: Memory, cores: u32, found: &mut Preflight) 
         && worst > left
     {
         found.notes.push(format!(
-                "the load asks for {} of memory, the cgroup leaves {}: workers may be OOM-killed, which the report will show",
+                "the load asks for {} of memory, the cgroup leaves {}: workers may be OOM-killed (or slowed down, where memory.high is the limit), which the report will show",
                 show_bytes(worst as f64),
                 show_bytes(left as f64),
             ));

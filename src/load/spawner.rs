@@ -137,7 +137,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     // Standard output and error stay open in whoever reads the program's
     // output for as long as any process holds them.
     detach_streams();
-    let nice = hurry();
+    let (nice, is_raised) = hurry();
     let mut children = Children::new();
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
@@ -147,7 +147,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     else {
         exit(1);
     };
-    let spawner = Spawner { socket, job, nice, mask: old };
+    let spawner = Spawner { socket, job, nice, is_raised, mask: old };
     loop {
         let mut fds = [
             PollFd::new(socket.as_fd(), PollFlags::POLLIN),
@@ -182,6 +182,8 @@ struct Spawner<'a> {
     job: &'a Job<'a>,
     /// The nice value that workers get.
     nice: i32,
+    /// Whether this process, and so the program, has a better one.
+    is_raised: bool,
     /// The signal mask that workers get.
     mask: SigSet,
 }
@@ -259,9 +261,10 @@ impl Spawner<'_> {
         if let Ok(name) = std::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
             let _ = prctl::set_name(name);
         }
+        let nice = place::usual_nice(one.load, (self.nice, self.is_raised));
         // SAFETY: sets the nice value of this process; giving up what the
         // spawner has is always allowed.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, self.nice) };
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
         // When memory runs out, the kernel shall take a worker, nobody else.
         let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         // Sleeps between two batches shall end when due, not 50 µs later.
@@ -380,13 +383,14 @@ fn available() -> u64 {
 }
 
 /// Have this process come to its turn among hundreds of busy workers, as it
-/// starts and stops them; the nice value from before. Needs a privilege.
-fn hurry() -> i32 {
+/// starts and stops them; the nice value from before, and whether it has a better one now.
+/// Needs a privilege.
+fn hurry() -> (i32, bool) {
     // SAFETY: reads and sets the nice value of this process.
     unsafe {
         let before = libc::getpriority(libc::PRIO_PROCESS, 0);
-        libc::setpriority(libc::PRIO_PROCESS, 0, -10);
-        before
+        let is_raised = libc::setpriority(libc::PRIO_PROCESS, 0, before.min(-10)) == 0;
+        (before, is_raised)
     }
 }
 

@@ -299,6 +299,7 @@ macro_rules! nfs_time {
     };
 }
 const DESTINATION: Option<&str> = Some("destination");
+const CONTROLLER: Option<&str> = Some("controller");
 const CORE_MAX: Expr = Max(&Div(&Rate(CPU_BUSY, Some("cpu")), &Rate(CPU, Some("cpu"))));
 const SOFTIRQ: Select = select("node_cpu_seconds_total", &[In("mode", &["softirq", "irq"])]);
 const BUSIEST_DISK: Expr = Max(&Rate(metric("node_disk_io_time_seconds_total"), DISK));
@@ -336,6 +337,16 @@ pub static SIGNALS: &[SignalRow] = &[
     embedded("cgroup_cpu_quota_used", "cpu-quota", Utilization, Ratio, Div(&Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), &Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP)), "CPU time used by the cgroup as a share of its quota"),
     embedded("cgroup_cpu_psi_some", "cpu-quota", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_cpu_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for a core (PSI of cgroup v2)"),
 
+    embedded("cgroup_cpu_cores", "cpu-quota", Utilization, Cores, Rate(metric("stressor_cgroup_cpu_usage_seconds_total"), CGROUP), "CPU time used by the cgroup"),
+    embedded("cgroup_cpu_quota_cores", "cpu-quota", Utilization, Cores, Gauge(metric("stressor_cgroup_cpu_quota_cores"), CGROUP), "CPU quota of the cgroup"),
+    embedded("cgroup_has_load", "cpu-quota", Utilization, Tasks, Gauge(metric("stressor_cgroup_has_load"), CGROUP), "1 for a cgroup that the workers are in, or that is above theirs"),
+    embedded("cgroups_limited", "cpu-quota", Utilization, Tasks, Gauge(metric("stressor_cgroups_limited"), CONTROLLER), "cgroups that set a limit, by controller"),
+    embedded("cgroups_unread", "cpu-quota", Utilization, Tasks, Gauge(metric("stressor_cgroups_unread"), CONTROLLER), "cgroups with a limit that were not read in this sample, by controller"),
+    embedded("tasks_total", "cpu", Utilization, Tasks, Gauge(metric("stressor_tasks"), None), "processes and threads of the machine, in whatever namespace"),
+    embedded("tasks_hidden", "cpu", Utilization, Tasks, Gauge(metric("stressor_tasks_hidden"), None), "processes and threads that cannot be seen from here (hidepid, a PID namespace)"),
+    embedded("processes_unread", "cpu", Utilization, Tasks, Gauge(metric("stressor_processes_unread"), None), "processes that the last scan did not look at"),
+    embedded("own_cpu_cores", "cpu", Utilization, Cores, Rate(metric("stressor_own_cpu_seconds_total"), None), "CPU time of stressor itself: control, sampler and spawner, without the workers"),
+
     row("memory_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&AVAILABLE_MEMORY, &USABLE_MEMORY)), "share of memory that is not available (caches count as available, huge pages are left out)"),
     row("memory_used_bytes", "memory", Utilization, Bytes, Add(&USABLE_MEMORY, &Scale(-1.0, &AVAILABLE_MEMORY)), "memory that is not available, without huge pages"),
     row("memory_available_ratio", "memory", Utilization, Ratio, Div(&AVAILABLE_MEMORY, &USABLE_MEMORY), "share of memory that programs can still get"),
@@ -350,13 +361,16 @@ pub static SIGNALS: &[SignalRow] = &[
     row("swap_used_ratio", "memory", Utilization, Ratio, OneMinus(&Div(&Gauge(metric("node_memory_SwapFree_bytes"), None), &Gauge(metric("node_memory_SwapTotal_bytes"), None))), "share of swap occupied; not pressure by itself"),
     row("major_faults", "memory", Saturation, PerSecond, Rate(metric("node_vmstat_pgmajfault"), None), "page faults that needed I/O"),
     row("memory_refaults", "memory", Saturation, PerSecond, Add(&Rate(metric("node_vmstat_workingset_refault_anon"), None), &Rate(metric("node_vmstat_workingset_refault_file"), None)), "pages read again soon after they were evicted"),
+    embedded("memory_direct_scans", "memory", Saturation, PerSecond, Rate(metric("node_vmstat_pgscan_direct"), None), "pages that tasks had to look at to find free memory of the host; what a cgroup does within its limit is not in it"),
     row("oom_kills", "memory", Error, PerSecond, Rate(metric("node_vmstat_oom_kill"), None), "processes killed for memory, cgroup kills included"),
     embedded("cgroup_memory_used_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_usage_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "memory charged to the cgroup as a share of its limit, page cache included"),
     embedded("cgroup_memory_working_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP)), "the cgroup's memory without easily dropped page cache, as a share of its limit"),
     embedded("cgroup_memory_bytes", "memory-limit", Utilization, Bytes, Gauge(metric("stressor_cgroup_memory_working_bytes"), CGROUP), "the cgroup's memory without easily dropped page cache"),
-    embedded("cgroup_memory_limit_hits", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_limit_hits_total"), CGROUP), "times the cgroup ran into its memory limit"),
+    embedded("cgroup_memory_limit_hits", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_limit_hits_total"), CGROUP), "times the cgroup ran into its memory limit (memory.max or memory.high)"),
     embedded("cgroup_memory_refaults", "memory-limit", Saturation, PerSecond, Rate(metric("stressor_cgroup_memory_refaults_total"), CGROUP), "pages of the cgroup read again soon after it had to drop them"),
     embedded("cgroup_memory_psi_some", "memory-limit", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_memory_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for memory (PSI of cgroup v2)"),
+    embedded("cgroup_memory_limit_bytes", "memory-limit", Utilization, Bytes, Gauge(metric("stressor_cgroup_memory_limit_bytes"), CGROUP), "memory limit of the cgroup: the smaller of memory.max and memory.high"),
+    embedded("cgroup_swap_used_ratio", "memory-limit", Utilization, Ratio, Div(&Gauge(metric("stressor_cgroup_swap_bytes"), CGROUP), &Gauge(metric("stressor_cgroup_swap_limit_bytes"), CGROUP)), "swap used by the cgroup as a share of its limit (memory.swap.max)"),
     embedded("cgroup_oom_kills", "memory-limit", Error, PerSecond, Rate(metric("stressor_cgroup_oom_kills_total"), CGROUP), "processes of the cgroup killed for its memory limit"),
 
     row("disk_busy", "disk", Utilization, Ratio, Rate(metric("node_disk_io_time_seconds_total"), DISK), "share of time with at least one request in flight"),
@@ -372,6 +386,7 @@ pub static SIGNALS: &[SignalRow] = &[
     row("io_wait_unexplained", "io-limit", Saturation, Ratio, Add(&Rate(metric("node_pressure_io_waiting_seconds_total"), None), &Scale(-1.0, &BUSIEST_DISK)), "share of time in which some task waited for I/O while even the busiest disk was idle"),
     embedded("cgroup_io_limit_used", "io-limit", Utilization, Ratio, MaxRate(metric("stressor_cgroup_io_limit_used_seconds_total"), CGROUP), "operations or bytes of the cgroup on a disk, as a share of its limit there"),
     embedded("cgroup_io_psi_some", "io-limit", Saturation, Ratio, Rate(metric("stressor_cgroup_pressure_io_waiting_seconds_total"), CGROUP), "share of time in which some task of the cgroup waited for I/O (PSI of cgroup v2)"),
+    embedded("cgroup_io_bytes", "io-limit", Utilization, BytesPerSecond, Rate(metric("stressor_cgroup_io_bytes_total"), CGROUP), "bytes that the cgroup read and wrote on disks"),
     row("io_blocked", "disk", Saturation, Tasks, Gauge(metric("node_procs_blocked"), None), "tasks blocked on I/O, at the instant of the sample"),
     row("memory_dirty_bytes", "disk", Utilization, Bytes, Gauge(metric("node_memory_Dirty_bytes"), None), "page cache waiting to be written"),
 

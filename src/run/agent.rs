@@ -159,7 +159,8 @@ impl Agent {
                     }
                 }
                 recv(snapshots) -> snapshot => {
-                    if let Ok(snapshot) = snapshot {
+                    // With those that waited while this thread waited for a core.
+                    for snapshot in snapshot.into_iter().chain(snapshots.try_iter()) {
                         self.sample(&snapshot);
                     }
                 }

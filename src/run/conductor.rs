@@ -243,6 +243,7 @@ impl Conductor<'_> {
                 recv(snapshots) -> snapshot => {
                     if let Ok(snapshot) = snapshot {
                         self.sample(snapshot);
+                        self.sample_waiting();
                         self.count(time, phase, until, &mut counted);
                         if let Some(error) = self.journal.failure() {
                             return Stop::Failure(format!("its journal cannot be written: {error}"));
@@ -287,6 +288,13 @@ impl Conductor<'_> {
     fn sample(&mut self, snapshot: Snapshot) {
         self.journal.sample(&snapshot);
         self.newest.push(snapshot);
+    }
+
+    /// Take what was sampled while this thread waited for a core: guards must see the newest.
+    fn sample_waiting(&mut self) {
+        while let Ok(snapshot) = self.snapshots.try_recv() {
+            self.sample(snapshot);
+        }
     }
 
     /// Write down what the workers did since the last time.
@@ -397,9 +405,13 @@ impl Conductor<'_> {
         }
         let end = self.clock.now();
         self.manifest.end = Some(end);
-        // One sample after the end closes the last interval.
-        if let Ok(snapshot) = self.snapshots.recv_timeout(self.plan.telemetry.interval) {
+        // One sample after the end closes the last interval; others may wait before it.
+        while let Ok(snapshot) = self.snapshots.recv_timeout(self.plan.telemetry.interval) {
+            let is_last = snapshot.t >= end;
             self.sample(snapshot);
+            if is_last {
+                break;
+            }
         }
         drop(self.sampling.take());
         self.last_readings();

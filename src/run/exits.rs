@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use crate::{
     host::{
         Roots,
-        cgroup::{Group, Groups, flat_value, memory_limit},
+        cgroup::{Group, Groups, flat_value, memory_max},
     },
     load::Exit,
     model::units::show_bytes,
@@ -34,7 +34,7 @@ impl Exits {
         match Signal::try_from(exit.signal) {
             Ok(Signal::SIGKILL) if self.one_more_kill() => {
                 let own = exit.limit.map(|bytes| bytes as f64);
-                let limit = match own.or_else(|| self.group.as_ref().and_then(memory_limit)) {
+                let limit = match own.or_else(|| self.group.as_ref().and_then(memory_max)) {
                     Some(limit) => format!("a {} limit of its cgroup", show_bytes(limit)),
                     None => "what the host has".to_owned(),
                 };

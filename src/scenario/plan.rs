@@ -216,8 +216,8 @@ pub struct LoadPlan {
     pub workers: Workers,
     /// Cores to pin them to in turn; empty for none.
     pub cores: Vec<usize>,
-    /// Their nice value.
-    pub nice: i32,
+    /// Their nice value; `None` where the scenario does not choose one.
+    pub nice: Option<i32>,
     /// Their scheduling class.
     pub scheduler: Scheduler,
     /// Their I/O class; `None` for what follows from the nice value.

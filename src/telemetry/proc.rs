@@ -26,7 +26,7 @@ use qdisc::Queues;
 use crate::{
     host::{
         Roots,
-        cgroup::{Groups, scan::Limited},
+        cgroup::{Groups, scan::Watch},
         clock::Clock,
         facts,
     },
@@ -36,7 +36,7 @@ use crate::{
 /// Values read so far in one snapshot.
 type Values = Vec<(Key, f64)>;
 
-/// How often it looks for new cgroups, namespaces and busy processes: walking
+/// How often it looks for new namespaces and busy processes: walking
 /// them costs more than a sample.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 
@@ -46,7 +46,7 @@ pub struct Sampler {
     roots: Roots,
     /// Groups to read while they exist, our own first.
     groups: Vec<Groups>,
-    limited: Limited,
+    watch: Watch,
     queues: Option<Queues>,
     allowances: Option<Allowances>,
     /// Who made the machine.
@@ -73,7 +73,7 @@ impl Sampler {
             vendor: facts::vendor(&roots),
             roots,
             groups,
-            limited: Limited::default(),
+            watch: Watch::default(),
             queues,
             namespaces: Namespaces::default(),
             processes: Processes::default(),
@@ -95,7 +95,6 @@ impl Sampler {
     pub fn sample(&mut self) -> Snapshot {
         if self.looked.is_none_or(|then| then.elapsed() >= LOOK_EVERY) {
             self.looked = Some(Instant::now());
-            self.limited = Limited::scan(&self.roots);
             self.namespaces.scan(&self.roots, Among::All);
             self.processes.scan(&self.roots);
             self.ports.scan(&self.roots);
@@ -104,6 +103,7 @@ impl Sampler {
             self.namespaces.scan(&self.roots, Among::New);
             self.processes.scan_new(&self.roots);
         }
+        self.watch.look(&self.roots, Instant::now());
         let t = self.clock.now();
         let mut values = Values::new();
         let roots = &self.roots;
@@ -121,7 +121,7 @@ impl Sampler {
         if let Some(allowances) = &self.allowances {
             allowances.sample(&mut values);
         }
-        cgroup::sample(&self.groups, &self.limited, &mut values);
+        cgroup::sample(&self.groups, &self.watch, &mut values);
         if let Some(queues) = &mut self.queues {
             queues.sample(str::to_owned, &mut values);
         }

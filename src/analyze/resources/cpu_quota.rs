@@ -1,4 +1,4 @@
-//! The CPU quota of the own cgroup.
+//! CPU quotas of cgroups.
 
 use super::{BLANK, Condition, Counts, Relation, Resource, saturation, utilization};
 
@@ -50,7 +50,7 @@ pub(super) static RESOURCE: Resource = Resource {
         "cpu-steal",
         "what the hypervisor withholds, tasks wait for while no core is busy",
     )],
-    own: Some(("load_cpu_cores", "cpu_busy_cores")),
+    own: Some(("load_cpu_cores", "cgroup_cpu_cores")),
     blind: "no CPU quota in sight of this process, or node_exporter, which does not export it (cAdvisor or the kubelet in the same Prometheus do)",
     advice: "raise the quota, or accept it: the host itself may have cores to spare",
     ..BLANK

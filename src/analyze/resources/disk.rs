@@ -36,10 +36,10 @@ pub(super) static RESOURCE: Resource = Resource {
             "disk_queue_while_busy",
             1.4,
             Counts::Near,
-            "a slow disk (each request takes over five milliseconds) that hardly rests, a second request in two of five moments, and tasks that wait half the time: writers that flush wait for one another in the file system, too (measured: three of them on 40 operations a second, 1.5; busy 0.80, pressure 0.77)",
+            "a slow disk (each request takes over five milliseconds) that hardly rests, a second request in two of five moments, and tasks that wait three tenths of the time: writers that flush wait for one another in the file system, too (measured: three of them on 40 operations a second, 1.5, busy 0.80, pressure 0.77; four at 188 of 200 operations a second, 1.7, busy 0.79, pressure 0.41)",
         )
         .when(&[
-            Condition::AtLeast("io_psi_some", 0.50),
+            Condition::AtLeast("io_psi_some", 0.30),
             Condition::AtLeast("disk_await", 0.005),
         ]),
         saturation(
@@ -49,6 +49,14 @@ pub(super) static RESOURCE: Resource = Resource {
             "requests in flight all the time and none completes, while tasks wait: the device hangs",
         )
         .when(&[Condition::Below("disk_operations", 0.1), Condition::AtLeast("io_blocked", 1.0)]),
+        saturation(
+            "disk_queue_while_busy",
+            3.0,
+            Counts::Nears,
+            "a slow disk that hardly rests, with a second request in two of five moments: it is near its limit, whoever waits",
+        )
+        .near_from(1.4)
+        .when(&[Condition::AtLeast("disk_await", 0.005)]),
         saturation(
             "io_psi_some",
             0.50,

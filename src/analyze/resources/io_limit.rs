@@ -15,6 +15,12 @@ pub(super) static RESOURCE: Resource = Resource {
     )],
     saturation: &[
         saturation(
+            "cgroup_io_limit_used",
+            0.98,
+            Counts::Alone,
+            "the whole limit is used: what is asked beyond it waits, asynchronous requests where no pressure shows them (measured: 8 requests queued behind io.max at pressure 0)",
+        ),
+        saturation(
             "io_psi_some",
             0.20,
             Counts::AtLimit,
@@ -43,7 +49,7 @@ pub(super) static RESOURCE: Resource = Resource {
             "tasks wait for a file system elsewhere, which no disk here shows",
         ),
     ],
-    own: Some(("load_disk_bytes", "disk_bytes")),
+    own: Some(("load_disk_bytes", "cgroup_io_bytes")),
     blind: "no cgroup with an I/O limit in sight, or node_exporter, which does not export them",
     advice: "raise the limit (io.max, blkio.throttle.*), or accept it: the disk itself has more to give",
     ..BLANK

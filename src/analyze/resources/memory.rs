@@ -1,6 +1,10 @@
 //! Memory of the host.
 
-use super::{BLANK, Counts, Relation, Resource, errors, level, saturation};
+use super::{BLANK, Condition, Counts, Relation, Resource, errors, level, saturation};
+
+/// Pages a second that tasks look at in search of free memory: 4 MiB/s, a thousandth of
+/// what a core can look at.
+pub(super) const SCANS: f64 = 1000.0;
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "memory",
@@ -17,9 +21,16 @@ pub(super) static RESOURCE: Resource = Resource {
         saturation(
             "memory_psi_some",
             0.10,
-            Counts::Alone,
-            "tasks wait for memory a tenth of the time; 0 when memory is merely used (measured)",
+            Counts::Near,
+            "tasks wait for memory a tenth of the time; 0 when memory is merely used (measured). With memory to spare it is a cgroup's limit that they wait for",
         ),
+        saturation(
+            "memory_psi_some",
+            0.10,
+            Counts::Alone,
+            "the same, while tasks reclaim memory of the host: what they do within a cgroup's limit is not counted as such",
+        )
+        .when(&[Condition::AtLeast("memory_direct_scans", SCANS)]),
         saturation(
             "swap_io",
             50.0,

@@ -1,34 +1,96 @@
 //! What stands beside a verdict: what is clean, what was not seen, what would
 //! limit next.
 
+use std::collections::BTreeMap;
+
 use crate::{
     analyze::{
         assess::Assessment,
-        outcome::{Kind, Mention},
+        outcome::{Kind, Mention, Ranked},
+        resources::is_path_of,
+        sight::Unread,
         words,
     },
     model::catalogue::Class,
 };
 
+/// Devices of one resource that are listed one by one: a machine can have thousands of
+/// cgroups.
+const MOST_LISTED: usize = 64;
+
+/// The nearest to their limit first, and the rest of a resource's devices as one.
 pub(super) fn exonerated(assessments: &[Assessment]) -> Vec<Mention> {
-    assessments
-        .iter()
-        .filter(|assessment| assessment.kind == Kind::Idle)
+    let idle = assessments.iter().filter(|assessment| assessment.kind == Kind::Idle);
+    let (listed, rest) = most_of_each(idle);
+    let mut mentions: Vec<Mention> = listed
+        .into_iter()
         .map(|assessment| Mention {
             resource: assessment.resource.name.to_owned(),
             device: assessment.device.clone(),
             text: words::clean_because(assessment),
         })
-        .collect()
+        .collect();
+    mentions.extend(rest.into_iter().map(|(resource, more)| Mention {
+        resource: resource.to_owned(),
+        device: None,
+        text: format!("and {more} more, farther from their limit"),
+    }));
+    mentions
 }
 
-pub(super) fn unobserved(assessments: &[Assessment]) -> Vec<Mention> {
+/// The nearest to a limit first.
+pub(super) fn ranking(assessments: &[Assessment]) -> Vec<Ranked> {
+    let is_path = |one: &Assessment| {
+        assessments.iter().any(|other| {
+            one.resource.name == other.resource.name
+                && is_path_of(one.device.as_deref(), other.device.as_deref())
+        })
+    };
+    // The paths of a multipath device are that device.
+    let seen = assessments.iter().filter(|one| one.kind != Kind::Unknown && !is_path(one));
+    let ranked = most_of_each(seen).0.into_iter().map(|assessment| Ranked {
+        resource: assessment.resource.name.to_owned(),
+        device: assessment.device.clone(),
+        kind: assessment.kind,
+        utilization: assessment.utilization,
+    });
+    ranked.collect()
+}
+
+/// The first devices of each resource, and how many more there are of which.
+fn most_of_each<'a>(
+    assessments: impl Iterator<Item = &'a Assessment>,
+) -> (Vec<&'a Assessment>, BTreeMap<&'static str, usize>) {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for assessment in assessments {
+        let count = counts.entry(assessment.resource.name).or_default();
+        *count += 1;
+        if *count <= MOST_LISTED {
+            listed.push(assessment);
+        }
+    }
+    counts.retain(|_, count| *count > MOST_LISTED);
+    for count in counts.values_mut() {
+        *count -= MOST_LISTED;
+    }
+    (listed, counts)
+}
+
+/// What was not seen, or in part.
+pub(super) fn unobserved(assessments: &[Assessment], unread: &[Unread]) -> Vec<Mention> {
+    let in_part = unread.iter().map(|one| Mention {
+        resource: one.resource.to_owned(),
+        device: None,
+        text: format!("seen in part: {}", one.in_words()),
+    });
     assessments
         .iter()
         .filter(|assessment| {
             assessment.kind == Kind::Unknown
                 // Seen by its errors only: say what was not seen.
-                || (!assessment.resource.utilization.is_empty()
+                || (!assessment.at_limit()
+                    && !assessment.resource.utilization.is_empty()
                     && assessment.held.iter().all(|held| held.class != Class::Utilization))
         })
         .map(|assessment| Mention {
@@ -36,6 +98,7 @@ pub(super) fn unobserved(assessments: &[Assessment]) -> Vec<Mention> {
             device: assessment.device.clone(),
             text: assessment.resource.blind.to_owned(),
         })
+        .chain(in_part)
         .collect()
 }
 

@@ -9,9 +9,22 @@ use crate::analyze::{
     assess::{Assessment, LEAST_COVERAGE},
     outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
     resources::MANY_TASKS,
-    words,
+    sight, words,
+    workload::{self, Starved},
 };
-use crate::model::{catalogue::Class, run::SourceKind, units::three_digits};
+use crate::model::{
+    catalogue::Class,
+    run::SourceKind,
+    units::{Unit, three_digits},
+};
+
+/// A load that got much less than it asked for, for no reason that was seen.
+enum Starvation {
+    /// Of the time of idle cores.
+    OfCores(Starved),
+    /// Of operations or bytes, in words.
+    OfOperations(String),
+}
 
 impl Case<'_> {
     /// The load generator itself was the limit: what was seen of the node is a
@@ -74,6 +87,11 @@ impl Case<'_> {
         if let Some(why) = self.tasks_wait_elsewhere() {
             return Self::unknown(why, unobserved);
         }
+        let loads = self.is_loaded().then(|| self.starvation()).flatten();
+        if let Some(Starvation::OfCores(starved)) = &loads {
+            let statement = words::starved(&self.node.record.name, starved);
+            return Self::unknown(statement, unobserved);
+        }
         let nothing = self.nothing_at_its_limit(assessments, unobserved);
         if self.is_loaded() && (self.plateau() || self.held_back()) {
             return Verdict {
@@ -84,16 +102,26 @@ impl Case<'_> {
             };
         }
         let waits_seen = self.node.signals.get("cpu_psi_some", None).is_some();
+        let unread = sight::unread(&self.node.signals, self.window);
         let unmeasured = self.unmeasured(assessments);
-        let remarks = self.bursts() + &self.sleepers() + &unmeasured;
         // Tasks that wait for half of the time wait for something.
         let is_open = self.median_of("cpu_psi_some").is_some_and(|waits| waits >= 0.5)
             || !self.sleepers().is_empty()
             || !unmeasured.is_empty();
+        let is_sure = waits_seen && loads.is_none() && unread.is_empty() && !is_open;
+        let load = match &loads {
+            Some(Starvation::OfOperations(words)) => words.as_str(),
+            _ if self.is_loaded() => "; the load did not reach this node's capacity",
+            _ => "",
+        };
+        let mut statement = words::clean(&self.node.record.name, assessments, load);
+        for one in &unread {
+            statement.push_str(&format!(" Not all of it was seen: {}.", one.in_words()));
+        }
+        let remarks = self.bursts() + &self.sleepers() + &unmeasured;
         Verdict {
-            grade: if waits_seen && !is_open { nothing.grade } else { Grade::Possible },
-            statement: words::clean(&self.node.record.name, assessments, self.is_loaded())
-                + &remarks,
+            grade: if is_sure { nothing.grade } else { Grade::Possible },
+            statement: statement + &remarks,
             ..nothing
         }
     }
@@ -165,6 +193,26 @@ impl Case<'_> {
             three_digits(last),
             three_digits(running)
         )
+    }
+
+    /// Whether the load got much less than it asked for, though nothing is at its limit.
+    fn starvation(&self) -> Option<Starvation> {
+        if let Some(starved) =
+            workload::starved_of_cores(self.run, self.node, self.index, self.window)
+        {
+            return Some(Starvation::OfCores(starved));
+        }
+        let rates = [Unit::PerSecond, Unit::BytesPerSecond];
+        let load = self.loads.iter().find(|load| {
+            rates.iter().any(|unit| unit.name() == load.unit)
+                && load.requested.is_some_and(|asked| load.achieved < workload::STARVED * asked)
+        })?;
+        let share = load.achieved / load.requested?.max(f64::MIN_POSITIVE);
+        Some(Starvation::OfOperations(format!(
+            "; the {} load got {} % of what it asked for, and nothing that was seen says why",
+            load.kind,
+            three_digits(share * 100.0)
+        )))
     }
 
     /// What all of these have in common.

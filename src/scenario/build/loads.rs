@@ -115,7 +115,7 @@ pub(super) fn load_plan(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Optio
         }),
     };
     #[expect(clippy::cast_possible_truncation, reason = "checked: -20 to 19")]
-    let nice = table.number("nice").map_or(0, |nice| nice as i32);
+    let nice = table.number("nice").map(|nice| nice as i32);
     let scheduler = table
         .text("scheduler")
         .and_then(|text| Scheduler::ALL.into_iter().find(|scheduler| scheduler.name() == text));

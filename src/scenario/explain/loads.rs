@@ -65,7 +65,8 @@ pub fn load(load: &LoadPlan, machine: Option<Machine>) -> String {
         let list: Vec<String> = load.cores.iter().map(ToString::to_string).collect();
         format!(", pinned to core {}", list.join(", "))
     };
-    let nice = if load.nice == 0 { String::new() } else { format!(", nice {}", load.nice) };
+    let nice = load.nice.filter(|nice| *nice != 0);
+    let nice = nice.map_or_else(String::new, |nice| format!(", nice {nice}"));
     let scheduler = match load.scheduler {
         Scheduler::Other => String::new(),
         class => format!(", scheduled as {}", class.name()),

@@ -47,7 +47,7 @@ pub static LOAD_COMMON: &[Key] = &[
     may(
         "nice",
         Kind::Integer(-20, 19),
-        "Nice value of the workers; below 0 needs a privilege. Default 0.",
+        "Nice value of the workers; below 0 needs a privilege. Default: that of the program; for cpu, where the program may not raise its own priority, one more, so that sampling and guards stay on time. Such workers use all idle time, and four fifths of what another program's task at nice 0 gets.",
     ),
     may(
         "scheduler",

@@ -16,7 +16,9 @@ const MEMINFO: [&str; 11] = [
     "Hugetlb",
     "Hugepagesize",
 ];
-const VMSTAT: [&str; 7] = [
+const VMSTAT: [&str; 8] = [
+    // Of the host only: what a group reclaims within its limit is not counted here.
+    "pgscan_direct",
     "pswpin",
     "pswpout",
     "pgmajfault",
