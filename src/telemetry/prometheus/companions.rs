@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{decode::Answer, targets::host};
+use super::{decode::Answer, machines::host_of as host};
 use crate::model::{
     catalogue::{self, SIGNALS, SignalRow},
     series::{Key, Point, RawSet, Signal, Snapshot},
