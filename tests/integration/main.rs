@@ -21,6 +21,7 @@ mod engines;
 mod fakes;
 mod faults;
 mod fleet;
+mod hostile;
 mod http;
 mod inventory;
 mod lab;
