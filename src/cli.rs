@@ -34,6 +34,7 @@ pub fn main() -> ExitCode {
     if name_of(&called) == "stress" {
         return stress_main();
     }
+    ignore_file_size_signal();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -65,6 +66,15 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// A file that reaches `ulimit -f` is then an error of the write, with its reason, and not
+/// the end of the program without a word.
+#[expect(unsafe_code, reason = "changing what a signal does is a system call")]
+fn ignore_file_size_signal() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: no handler is installed, the signal is only ignored.
+    let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
 }
 
 /// The drop-in alone.

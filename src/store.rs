@@ -9,6 +9,7 @@
 //!   signals.jsonl  Prometheus: a line a signal, device and window
 //!   workers.jsonl  a line a worker and interval
 //!   events.jsonl   a line an event
+//!   journals.json  lines and digests of the above, once the run has ended
 //! ```
 //!
 //! Rates and verdicts are derived on reading, so that a better analysis
@@ -17,6 +18,9 @@
 pub mod folder;
 pub mod journal;
 pub mod read;
+
+mod cleaned;
+mod digests;
 
 use std::path::PathBuf;
 
@@ -39,6 +43,8 @@ pub mod names {
     pub const WORKERS: &str = "workers.jsonl";
     /// What happened.
     pub const EVENTS: &str = "events.jsonl";
+    /// Lines and digests of the journals and of the scenario.
+    pub const DIGESTS: &str = "journals.json";
 }
 
 /// Why a run could not be kept or read.
@@ -89,6 +95,12 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         why: String,
+    },
+    /// A run was killed here before it wrote what it is.
+    #[error("{} has no run.json: a run was killed before it began; remove the folder", path.display())]
+    Unbegun {
+        /// Where.
+        path: PathBuf,
     },
     /// The run was made by a later version.
     #[error("{} has schema {found}, this program reads {known}: use a later stressor", path.display())]

@@ -18,6 +18,7 @@ use crate::{
     report,
     run::past::{self, Options},
     scenario,
+    telemetry::prometheus::secrets,
 };
 
 /// Longest window in seconds: a year.
@@ -37,6 +38,9 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> Result<Exit, Failure> {
     let mut plan = scenario::parse("the command line", &text, &overrides)?;
     args.access.apply(&mut plan.telemetry)?;
     let overrides = args.access.kept(&overrides, &plan.telemetry);
+    for warning in secrets::exposed(&plan.telemetry) {
+        output::warning(&warning);
+    }
     let options = Options {
         reports: args.reports.reports.clone(),
         name: args.name.clone(),

@@ -71,6 +71,7 @@ impl From<store::Error> for Failure {
             store::Error::Exists { .. }
             | store::Error::BadName { .. }
             | store::Error::NotFound { .. }
+            | store::Error::Unbegun { .. }
             | store::Error::Empty { .. } => Exit::Usage,
             store::Error::Io { .. } | store::Error::Damaged { .. } | store::Error::Later { .. } => {
                 Exit::Failed
@@ -98,7 +99,7 @@ impl From<run::conduct::Error> for Failure {
         match error {
             Error::Refused(_) | Error::Nodes(_) => Self::new(Exit::Refused, error),
             Error::Store(error) => error.into(),
-            Error::Load(_) => Self::new(Exit::Failed, error),
+            Error::Load(_) | Error::Thread(_) => Self::new(Exit::Failed, error),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     fleet::{remote, transport::Transport},
+    model::text::{LONGEST_MESSAGE, short_lines},
     run::agent::{self, End},
 };
 
@@ -19,7 +20,11 @@ pub(super) fn fleet(command: &FleetCommand) -> Result<Exit, Failure> {
     for node in &plan.nodes {
         let Some(way) = &node.way else { continue };
         match remote::clean(&node.name, &Transport::from(way)) {
-            Ok(said) => output::text(&format!("{}: {}\n", node.name, said.trim())),
+            Ok(said) => output::text(&format!(
+                "{}: {}\n",
+                node.name,
+                short_lines(said.trim(), LONGEST_MESSAGE)
+            )),
             Err(error) => errors.push(error.to_string()),
         }
     }

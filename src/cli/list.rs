@@ -12,6 +12,7 @@ use super::{
 use crate::{
     model::{
         run::{Manifest, State},
+        text::{LONGEST_MESSAGE, LONGEST_NAME, short, visible_json},
         time::Timestamp,
         units::show_duration,
     },
@@ -36,43 +37,63 @@ struct Row {
 struct Listing {
     schema: u32,
     runs: Vec<Row>,
+    /// Folders of runs that cannot be read.
+    unread: Vec<UnreadRow>,
+}
+
+#[derive(Serialize)]
+struct UnreadRow {
+    run: String,
+    why: String,
 }
 
 pub(super) fn list(args: &ListArgs) -> Result<Exit, Failure> {
-    let runs: Vec<Row> = folder::list(&args.reports.reports)?
+    let (runs, unread) = folder::list_all(&args.reports.reports)?;
+    let runs: Vec<Row> =
+        runs.into_iter().map(|(folder, manifest)| row(&folder, &manifest)).collect();
+    let unread: Vec<UnreadRow> = unread
         .into_iter()
-        .map(|(folder, manifest)| row(&folder, manifest))
+        .map(|one| UnreadRow {
+            run: short(&one.id, LONGEST_NAME),
+            why: short(&format!("{:#}", anyhow::Error::from(one.why)), LONGEST_MESSAGE),
+        })
         .collect();
     match args.format {
         Printed::Json => {
-            let text = serde_json::to_string_pretty(&Listing { schema: 1, runs })
+            let text = serde_json::to_string_pretty(&Listing { schema: 1, runs, unread })
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
-            output::bytes(format!("{text}\n").as_bytes());
+            output::bytes(format!("{}\n", visible_json(&text)).as_bytes());
+            return Ok(Exit::Done);
         }
-        Printed::Text if runs.is_empty() => output::note(&format!(
+        Printed::Text if runs.is_empty() && unread.is_empty() => output::note(&format!(
             "there is no run in {} yet; make one with `stressor run scenarios/cpu-100.toml`",
             args.reports.reports.display()
         )),
+        Printed::Text if runs.is_empty() => (),
         Printed::Text => output::text(&table(&runs)),
+    }
+    for one in &unread {
+        output::warning(&format!("{} is not listed: {}", one.run, one.why));
     }
     Ok(Exit::Done)
 }
 
-fn row(folder: &RunFolder, manifest: Manifest) -> Row {
+fn row(folder: &RunFolder, manifest: &Manifest) -> Row {
     let killed = manifest.state == State::Running && !journal::is_running(folder);
     Row {
-        run: folder.id(),
-        scenario: manifest.scenario,
+        run: short(&folder.id(), LONGEST_NAME),
+        scenario: short(&manifest.scenario, LONGEST_NAME),
         state: if killed { "killed" } else { manifest.state.name() },
         start: manifest.start,
         seconds: manifest.end.map(|end| end.since(manifest.start)),
-        verdict: verdict(folder),
+        verdict: verdict(folder).map(|verdict| short(&verdict, LONGEST_NAME)),
     }
 }
 
 /// The verdict in a few words, when the run has been judged.
 fn verdict(folder: &RunFolder) -> Option<String> {
-    let text = fs::read(folder.path().join(Format::Json.file_name())).ok()?;
+    let path = folder.path().join(Format::Json.file_name());
+    let text = fs::metadata(&path).ok()?.is_file().then(|| fs::read(&path).ok())??;
     let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
     let overall = json.get("overall")?;
     let word = |key: &str| overall.get(key).and_then(serde_json::Value::as_str);

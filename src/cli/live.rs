@@ -3,7 +3,7 @@
 
 use crate::{
     cli::output,
-    model::units::three_digits,
+    model::{text::visible, units::three_digits},
     run::{Live, Update},
 };
 
@@ -134,7 +134,7 @@ fn drawing(live: &Live, width: usize) -> Vec<String> {
         lines
             .push(format!("  {} of {} workers: {}", live.workers.0, live.workers.1, live.achieved));
     }
-    lines.into_iter().map(|line| line.chars().take(width).collect()).collect()
+    lines.into_iter().map(|line| visible(&line).chars().take(width).collect()).collect()
 }
 
 /// Eighths of a block make a short bar precise.

@@ -16,9 +16,10 @@ use super::{
 use crate::{
     host::Roots,
     load::preflight,
-    model::run::State,
+    model::{run::State, text::visible_lines},
     run::{Options, annotations::Grafana, conduct, push::Receiving},
     scenario::{explain, plan::Plan, telemetry::without_header_values},
+    telemetry::prometheus::secrets,
 };
 
 pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
@@ -49,6 +50,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         remote_write: remote_write(args)?,
         grafana: grafana(args)?,
     };
+    for warning in secrets::exposed(&plan.telemetry) {
+        output::warning(&warning);
+    }
     let mut display = Display::new(args.quiet, args.verbose);
     let outcome = conduct(&plan, &options, &mut |update| display.show(&update))?;
     display.clear();
@@ -85,7 +89,7 @@ fn dry_run(args: &RunArgs, plan: &Plan, roots: &Roots) -> Result<Exit, Failure> 
     let found = preflight::check(plan, roots, &cores, args.unsafe_limits);
     match args.judging.format {
         Printed::Text => {
-            output::text(&explain::plan(plan, machine));
+            output::text(&visible_lines(&explain::plan(plan, machine)));
             output::text("\n");
             for note in &found.notes {
                 output::warning(note);
@@ -150,6 +154,9 @@ fn remote_write(args: &RunArgs) -> Result<Option<Receiving>, Failure> {
 }
 
 fn token(path: &Path) -> Result<String, Failure> {
+    if let Some(warning) = secrets::exposed_file("token", path) {
+        output::warning(&warning);
+    }
     let text = fs::read_to_string(path)
         .with_context(|| format!("cannot read the token file {}", path.display()))
         .map_err(|error| Failure::new(Exit::Usage, error))?;

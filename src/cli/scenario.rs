@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,10 @@ use super::{
 use crate::{
     host::{Roots, allowed_cores},
     load::preflight,
-    model::units::show_duration,
+    model::{
+        text::{LONGEST_NAME, short, visible, visible_lines},
+        units::show_duration,
+    },
     scenario::{self, explain, plan::Plan, schema},
 };
 
@@ -25,7 +29,7 @@ pub(super) fn scenario(command: &ScenarioCommand) -> Result<Exit, Failure> {
         ScenarioCommand::Explain { scenario, set } => {
             let plan = read(scenario, set)?;
             let machine = preflight::machine(&Roots::default(), &allowed_cores());
-            output::text(&format!("{}\n", explain::plan(&plan, machine)));
+            output::text(&format!("{}\n", visible_lines(&explain::plan(&plan, machine))));
             Ok(Exit::Done)
         }
         ScenarioCommand::Schema => {
@@ -40,7 +44,22 @@ pub(super) fn scenario(command: &ScenarioCommand) -> Result<Exit, Failure> {
 
 /// The text of a scenario.
 pub(super) fn text(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
+    let read = || -> anyhow::Result<String> {
+        let mut bytes = Vec::new();
+        // What is longer is refused by the parser, in words.
+        fs::File::open(path)?.take(scenario::LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+        String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..valid).unwrap_or_default();
+            let line = before.split(|byte| *byte == b'\n').count();
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            anyhow!(
+                "line {line}, byte {} is no UTF-8: save the file in that encoding",
+                valid - start + 1
+            )
+        })
+    };
+    read()
         .with_context(|| format!("cannot read the scenario {}", path.display()))
         .map_err(|error| Failure::new(Exit::Usage, error))
 }
@@ -55,7 +74,7 @@ fn validate(paths: &[PathBuf]) -> Exit {
         match read(path, &[]) {
             Ok(plan) => output::text(&format!(
                 "{}: valid, {} phases, {}\n",
-                path.display(),
+                visible(&path.display().to_string()),
                 plan.phases.len(),
                 show_duration(plan.duration())
             )),
@@ -90,14 +109,14 @@ fn list(folder: &Path) -> Result<Exit, Failure> {
                 "{:<36} {:>7}  {}\n",
                 path.display().to_string(),
                 show_duration(plan.duration()),
-                plan.description
+                short(&plan.description, LONGEST_NAME)
             ),
             Err(_) => format!(
                 "{:<36} invalid: see `stressor scenario validate`\n",
                 path.display().to_string()
             ),
         };
-        output::text(&line);
+        output::text(&format!("{}\n", visible(line.trim_end())));
     }
     Ok(Exit::Done)
 }

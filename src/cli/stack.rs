@@ -17,7 +17,10 @@ use super::{
 use crate::{
     analyze::resources,
     host::{Roots, facts},
-    model::units::parse_duration,
+    model::{
+        text::{LONGEST_MESSAGE, LONGEST_NAME, short, visible, visible_json, visible_lines},
+        units::parse_duration,
+    },
     scenario::{self, plan::Telemetry, setup::Setup},
     stack::{
         artefacts,
@@ -91,9 +94,9 @@ fn init(args: &StackInitArgs) -> Result<Exit, Failure> {
                 (RED, "kept: it was changed by hand", Some(diff))
             }
         };
-        output::text(&format!("{style}{word:<10}{style:#} {path}\n"));
+        output::text(&format!("{style}{word:<10}{style:#} {}\n", visible(path)));
         if let Some(diff) = diff {
-            output::text(&format!("{DIM}{diff}{DIM:#}"));
+            output::text(&format!("{DIM}{}{DIM:#}", visible_lines(diff)));
         }
     }
     if kept > 0 {
@@ -280,7 +283,7 @@ fn look(subject: &Subject, mut findings: Vec<Finding>, format: Printed) -> Resul
             let document = Document { schema: 1, ok: worst != State::Failed, findings: &findings };
             let text = serde_json::to_string_pretty(&document)
                 .map_err(|error| Failure::new(Exit::Failed, error))?;
-            output::bytes(format!("{text}\n").as_bytes());
+            output::bytes(format!("{}\n", visible_json(&text)).as_bytes());
         }
         Printed::Text => output::text(&in_words(&findings)),
     }
@@ -293,7 +296,7 @@ fn in_words(findings: &[Finding]) -> String {
     for finding in findings {
         if finding.of != of {
             of = &finding.of;
-            text.push_str(&format!("\n{of}\n"));
+            text.push_str(&format!("\n{}\n", short(of, LONGEST_NAME)));
         }
         let (style, mark) = match finding.state {
             State::Ok => (GREEN, "✓"),
@@ -302,10 +305,11 @@ fn in_words(findings: &[Finding]) -> String {
         };
         text.push_str(&format!(
             "  {style}{mark}{style:#} {:<12} {}\n",
-            finding.check, finding.text
+            finding.check,
+            short(&finding.text, LONGEST_MESSAGE)
         ));
         if let Some(todo) = &finding.todo {
-            text.push_str(&format!("{:17}{DIM}→ {todo}{DIM:#}\n", ""));
+            text.push_str(&format!("{:17}{DIM}→ {}{DIM:#}\n", "", visible(todo)));
         }
     }
     let count = |state: State| findings.iter().filter(|one| one.state == state).count();

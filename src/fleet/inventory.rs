@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::model::text::{self, LONGEST_NAME, short};
+
 /// Includes of ssh's configuration that may stand within one another; its own
 /// limit.
 const MOST_INCLUDES: usize = 16;
@@ -182,65 +184,100 @@ pub fn ansible(inventory: &str) -> Result<Vec<Member>, Error> {
     Ok(members)
 }
 
-fn ansible_list(inventory: &str, text: &str) -> Result<Vec<Member>, Error> {
+/// Steps from group to group that are followed in one list: ten thousand groups within ten
+/// others each need a hundredth of it.
+const MOST_STEPS: usize = 10_000_000;
+/// Hosts of one list; more than a run can talk to.
+const MOST_HOSTS: usize = 100_000;
+
+/// The hosts of a list that `ansible-inventory --list` wrote.
+///
+/// # Errors
+/// When it is none, has names that no host can have, or is of a size that no fleet has.
+pub fn ansible_list(inventory: &str, text: &str) -> Result<Vec<Member>, Error> {
     let no_list = |why: String| Error::List { inventory: inventory.to_owned(), why };
     let list: BTreeMap<String, Value> =
         serde_json::from_str(text).map_err(|error| no_list(error.to_string()))?;
-    let texts = |value: Option<&Value>| -> Vec<String> {
-        let items = value.and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
-    };
-    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (group, content) in list.iter().filter(|(name, _)| *name != "_meta") {
-        for host in hosts_of(group, content, &list, &texts, 0) {
-            groups.entry(host).or_default().insert(group.clone());
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut left = MOST_STEPS;
+    for group in list.keys().filter(|name| *name != "_meta") {
+        let hosts = hosts_of(group, &list, &mut left)
+            .ok_or_else(|| no_list("its groups are nested beyond measure".to_owned()))?;
+        for host in hosts {
+            groups.entry(host).or_default().insert(group);
         }
     }
+    if groups.len() > MOST_HOSTS {
+        return Err(no_list(format!("it has {} hosts, {MOST_HOSTS} at most", groups.len())));
+    }
     let variables = list.get("_meta").and_then(|meta| meta.get("hostvars"));
-    Ok(groups
+    groups
         .into_iter()
         .map(|(name, groups)| {
             let of = |key: &str| {
-                let value = variables.and_then(|all| all.get(&name)?.get(key))?;
+                let value = variables.and_then(|all| all.get(name)?.get(key))?;
                 value.as_str().map(str::to_owned).or_else(|| value.as_u64().map(|n| n.to_string()))
             };
-            let address = of("ansible_host").unwrap_or_else(|| name.clone());
+            let address = of("ansible_host").unwrap_or_else(|| name.to_owned());
             let local = of("ansible_connection").is_some_and(|how| how == "local");
-            let at = match (of("ansible_user"), of("ansible_port")) {
+            let (user, port) = (of("ansible_user"), of("ansible_port"));
+            let words = [Some(name), Some(&address), user.as_deref(), port.as_deref()];
+            if let Some(bad) = words.into_iter().flatten().find(|word| !is_word(word)) {
+                let bad = short(bad, LONGEST_NAME);
+                return Err(no_list(format!("{bad:?} is no name, address, user or port")));
+            }
+            let at = match (user, port) {
                 (Some(user), Some(port)) => format!("ssh://{user}@{address}:{port}"),
                 (None, Some(port)) => format!("ssh://{address}:{port}"),
                 (Some(user), None) => format!("{user}@{address}"),
                 (None, None) => address.clone(),
             };
-            Member {
+            Ok(Member {
                 ssh: (!local).then_some(at),
                 address: Some(address),
                 instance: None,
-                groups: groups.into_iter().collect(),
-                name,
-            }
+                groups: groups.into_iter().map(str::to_owned).collect(),
+                name: name.to_owned(),
+            })
         })
-        .collect())
+        .collect()
 }
 
-/// The hosts of a group and of the groups in it.
-fn hosts_of(
-    group: &str,
-    content: &Value,
-    all: &BTreeMap<String, Value>,
-    texts: &dyn Fn(Option<&Value>) -> Vec<String>,
-    depth: usize,
-) -> BTreeSet<String> {
-    let mut hosts: BTreeSet<String> = texts(content.get("hosts")).into_iter().collect();
-    // Ansible allows no loops; a file may have one all the same.
-    if depth < 32 {
-        for child in texts(content.get("children")).iter().filter(|child| *child != group) {
-            if let Some(content) = all.get(child) {
-                hosts.extend(hosts_of(child, content, all, texts, depth + 1));
+/// Whether a text can be one word of a command: no option, nothing invisible, no blanks.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && text.len() <= LONGEST_NAME
+        && !text.contains(char::is_whitespace)
+        && text::is_visible(text)
+}
+
+/// The hosts of a group and of the groups in it, each group once: Ansible allows no loops,
+/// but a file may have one all the same. `None` when no steps are left.
+fn hosts_of<'a>(
+    group: &'a str,
+    all: &'a BTreeMap<String, Value>,
+    left: &mut usize,
+) -> Option<BTreeSet<&'a str>> {
+    let texts = |content: &'a Value, key: &str| {
+        let items = content.get(key).and_then(Value::as_array).into_iter().flatten();
+        items.filter_map(Value::as_str)
+    };
+    let (mut hosts, mut seen, mut open) = (BTreeSet::new(), BTreeSet::from([group]), vec![group]);
+    while let Some(group) = open.pop() {
+        let Some(content) = all.get(group) else { continue };
+        for host in texts(content, "hosts") {
+            *left = left.checked_sub(1)?;
+            hosts.insert(host);
+        }
+        for child in texts(content, "children") {
+            *left = left.checked_sub(1)?;
+            if seen.insert(child) {
+                open.push(child);
             }
         }
     }
-    hosts
+    Some(hosts)
 }
 
 /// The members as `[[node]]` of a scenario.
@@ -308,6 +345,29 @@ mod tests {
             ]
         );
         assert!(ansible_list("x", "[]").is_err());
+    }
+
+    #[test]
+    fn groups_in_a_ring_have_an_end() {
+        let ring = r#"{"a": {"hosts": ["h"], "children": ["b", "c"]}, "b": {"children": ["a", "c"]},
+            "c": {"children": ["a", "b", "c"]}}"#;
+        let members = ansible_list("x", ring).unwrap();
+        assert_eq!(members[0].groups.join(" "), "a b c");
+        // A chain in which each group is within all that come before it.
+        let chain: Vec<String> = (0..20_000)
+            .map(|n| format!(r#""g{n}": {{"hosts": ["h{n}"], "children": ["g{}"]}}"#, n + 1))
+            .collect();
+        let error = ansible_list("x", &format!("{{{}}}", chain.join(","))).unwrap_err();
+        assert!(error.to_string().contains("nested"), "{error}");
+    }
+
+    #[test]
+    fn a_host_is_no_option_and_no_escape() {
+        for bad in ["-oProxyCommand=x", "a b", "a\\u001b[2J", "a\\u202eb", ""] {
+            let list = format!(r#"{{"all": {{"hosts": ["{bad}"]}}}}"#);
+            let error = ansible_list("x", &list).unwrap_err().to_string();
+            assert!(!error.contains('\u{1b}') && !error.contains('\u{202e}'), "{error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -15,11 +15,15 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::{
     transport::{self, Transport},
-    wire::{BEAT_S, FromAgent, SCHEMA, SILENCE_S, ToAgent},
+    wire::{self, BEAT_S, FromAgent, SCHEMA, SILENCE_S, ToAgent},
 };
 use crate::{
     host::{clock::Clock, digest},
-    model::{run::HostFacts, time::Timestamp},
+    model::{
+        run::HostFacts,
+        text::{LONGEST_MESSAGE, short},
+        time::Timestamp,
+    },
 };
 
 /// How long a node may take to answer the plan: a slow link and a cold cache.
@@ -297,12 +301,21 @@ impl Talk {
             return Err("it has no streams".to_owned());
         };
         let (orders, taken) = unbounded();
-        let complaints = collected(stderr);
-        thread::spawn(move || write(stdin, &taken));
         let (first_sender, first) = unbounded();
         let spoke = Arc::new(Mutex::new(Instant::now()));
-        let ears = Ears { complaints, spoke: Arc::clone(&spoke), heard: heard.clone() };
-        ears.listen(stdout, task.index, first_sender);
+        let threads = || {
+            let complaints = collected(stderr)?;
+            thread::Builder::new().spawn(move || write(stdin, &taken))?;
+            let ears = Ears { complaints, spoke: Arc::clone(&spoke), heard: heard.clone() };
+            ears.listen(stdout, task.index, first_sender)
+        };
+        if let Err(error) = threads() {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!(
+                "no thread can be started ({error}): raise the limit of processes"
+            ));
+        }
         let _ = orders.send(task.plan.clone());
         Ok(Self { child, orders, first, spoke })
     }
@@ -322,19 +335,22 @@ pub struct Beat {
 
 impl Beat {
     /// For nobody yet.
-    pub fn start(clock: Clock) -> Self {
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start(clock: Clock) -> std::io::Result<Self> {
         let (stop, stopped) = unbounded::<()>();
         let nodes: Arc<Mutex<Vec<Sender<ToAgent>>>> = Arc::default();
         let all = Arc::clone(&nodes);
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let every = Duration::from_secs(BEAT_S);
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 for orders in all.lock().unwrap_or_else(PoisonError::into_inner).iter() {
                     let _ = orders.send(ToAgent::Beat { sent: clock.now() });
                 }
             }
-        });
-        Self { nodes, _stop: stop }
+        })?;
+        Ok(Self { nodes, _stop: stop })
     }
 
     /// For this node, too.
@@ -383,10 +399,10 @@ fn write(mut stdin: ChildStdin, orders: &Receiver<ToAgent>) {
 }
 
 /// The end of what it complains of.
-fn collected(mut stderr: ChildStderr) -> Arc<Mutex<String>> {
+fn collected(mut stderr: ChildStderr) -> std::io::Result<Arc<Mutex<String>>> {
     let tail = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&tail);
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut part = [0; 512];
         while let Ok(length @ 1..) = stderr.read(&mut part) {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -395,8 +411,8 @@ fn collected(mut stderr: ChildStderr) -> Arc<Mutex<String>> {
             let cut = (surplus..kept.len()).find(|at| kept.is_char_boundary(*at)).unwrap_or(0);
             kept.drain(..cut);
         }
-    });
-    tail
+    })?;
+    Ok(tail)
 }
 
 /// Where what a node says goes.
@@ -408,16 +424,31 @@ struct Ears {
 
 impl Ears {
     /// Messages, as they come: the first to `first`, all others to `heard`.
-    fn listen(self, stdout: ChildStdout, index: usize, first: Sender<Heard>) {
-        thread::spawn(move || {
+    fn listen(
+        self,
+        stdout: ChildStdout,
+        index: usize,
+        first: Sender<Heard>,
+    ) -> std::io::Result<()> {
+        thread::Builder::new().spawn(move || {
             let mut first = Some(first);
             let mut pass = |one: Heard| match first.take() {
                 Some(first) => first.send(one).is_ok(),
                 None => self.heard.send((index, one)).is_ok(),
             };
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let (mut stdout, mut line) = (BufReader::new(stdout), Vec::new());
+            let mut broken = None;
+            loop {
+                match wire::read_line(&mut stdout, &mut line) {
+                    Ok(true) => (),
+                    Ok(false) => break,
+                    Err(error) => {
+                        broken = Some(error.to_string());
+                        break;
+                    }
+                }
                 // A login shell may greet; that is no message.
-                let Ok(message) = serde_json::from_str(&line) else { continue };
+                let Some(message) = wire::message(&line) else { continue };
                 let now = Instant::now();
                 *self.spoke.lock().unwrap_or_else(PoisonError::into_inner) = now;
                 let is_last = message == FromAgent::Absent;
@@ -429,8 +460,10 @@ impl Ears {
             thread::sleep(Duration::from_millis(50));
             let said = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
             let said = said.trim().to_owned();
-            let why = if said.is_empty() { "its connection ended".to_owned() } else { said };
-            pass(Heard::Gone(why));
-        });
+            let ended = || broken.unwrap_or_else(|| "its connection ended".to_owned());
+            let why = if said.is_empty() { ended() } else { said };
+            pass(Heard::Gone(short(&why, LONGEST_MESSAGE)));
+        })?;
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::traces::{self, Held};
 use crate::{
     host::{
         Roots,
@@ -36,9 +37,11 @@ pub(super) fn folder(load: &LoadPlan) -> PathBuf {
 }
 
 /// The folders of one group, one a hierarchy.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Made {
     folders: Vec<PathBuf>,
+    /// Tells other runs that they are not left behind.
+    held: Vec<Held>,
 }
 
 impl Made {
@@ -158,7 +161,10 @@ fn fill(
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(said(&path)(error));
                 }
-                _ => made.folders.push(path.clone()),
+                _ => {
+                    made.held.extend(traces::hold(&path));
+                    made.folders.push(path.clone());
+                }
             }
         }
         let device =
@@ -263,7 +269,7 @@ pub fn watched(plan: &Plan, roots: &Roots) -> Vec<Groups> {
                 let home = setting.home(roots).filter(|_| set)?;
                 Some(Group {
                     version: home.version,
-                    path: parent(&home).join(name(std::process::id(), phase_index, index)),
+                    path: parent(&home).join(name(traces::owner(), phase_index, index)),
                     // The same for all levels of a ramp, of which one is on.
                     name: format!("{}:{}", phase.name, load.work.kind()),
                 })

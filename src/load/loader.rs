@@ -22,7 +22,7 @@ use super::{
     buckets,
     shared::{Shared, Slot, Stage, TALLIES, state},
     spawner::{self, Job, Message},
-    traces::Traces,
+    traces::{self, Traces},
 };
 use crate::{
     host::Roots,
@@ -171,7 +171,7 @@ impl Loader {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .map_err(kernel("making a socket pair"))?;
-        let owner = std::process::id();
+        let owner = traces::owner();
         let traces = Traces::of(&plan.phases, owner);
         traces.sweep();
         let job =

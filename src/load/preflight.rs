@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-use super::{groups, scratch, targets, workers::disk};
+use super::{groups, scratch, targets, traces, workers::disk};
 
 /// What the preflight found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn check_groups(plan: &Plan, roots: &Roots, found: &mut Preflight) {
         if seen.contains(&(limits, folder.clone())) {
             continue;
         }
-        match groups::make(roots, limits, &folder, &groups::name(std::process::id(), 0, 0)) {
+        match groups::make(roots, limits, &folder, &groups::name(traces::owner(), 0, 0)) {
             Ok(made) => made.remove(),
             Err(error) => found.refusals.push(format!(
                 "no cgroup can be made for a load: {error}; run as root, or in a group that is delegated to you"

@@ -26,6 +26,28 @@ fn sweep(folder: &Path) {
     }
 }
 
+/// A file that loses its name at once.
+fn named(folder: &Path, options: &OpenOptions) -> io::Result<File> {
+    /// A process of another container may have the same number.
+    const TRIES: u32 = 64;
+    /// Above the largest number of a process.
+    const STEP: u32 = 1 << 22;
+    for again in 0..TRIES {
+        let number = std::process::id().wrapping_add(again.wrapping_mul(STEP));
+        let path = folder.join(format!("{PREFIX}{number}"));
+        let file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            other => other?,
+        };
+        return match fs::remove_file(&path) {
+            // Another run took it for one that was left behind: the name is gone.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(file),
+        };
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// A file without a name in `folder`; the kernel frees it when the last
 /// process that has it open is gone, however it went.
 ///
@@ -39,10 +61,8 @@ pub(super) fn file(folder: &Path, direct: bool) -> io::Result<File> {
         // Not every file system has O_TMPFILE (NFS, FUSE, old overlayfs).
         Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {
             sweep(folder);
-            let path = folder.join(format!("{PREFIX}{}", std::process::id()));
-            let file = options.create_new(true).custom_flags(flags).open(&path)?;
-            fs::remove_file(&path)?;
-            Ok(file)
+            options.create_new(true).custom_flags(flags | libc::O_NOFOLLOW);
+            named(folder, &options)
         }
         other => other,
     }
@@ -72,6 +92,16 @@ mod tests {
         }
         sweep(folder.path());
         assert!(!dead.exists() && alive.exists() && other.exists());
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(format!("{PREFIX}{}", std::process::id())), "theirs").unwrap();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        assert!(named(folder.path(), &options).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "processes are forked by hand")]
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     time::{Duration, Instant},
@@ -30,7 +31,7 @@ use super::{
     groups::{self, Made},
     place,
     shared::{Shared, state},
-    traces::Traces,
+    traces::{Held, Traces},
     workers::{self, Context},
 };
 use crate::{
@@ -137,6 +138,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     // Standard output and error stay open in whoever reads the program's
     // output for as long as any process holds them.
     detach_streams();
+    hide_secrets();
     let (nice, is_raised) = hurry();
     let mut children = Children::new();
     let mut mask = SigSet::empty();
@@ -147,7 +149,7 @@ pub(super) fn live(socket: &OwnedFd, parent: Pid, job: &Job<'_>) -> ! {
     else {
         exit(1);
     };
-    let spawner = Spawner { socket, job, nice, is_raised, mask: old };
+    let spawner = Spawner { socket, job, nice, is_raised, mask: old, held: RefCell::default() };
     loop {
         let mut fds = [
             PollFd::new(socket.as_fd(), PollFlags::POLLIN),
@@ -186,6 +188,8 @@ struct Spawner<'a> {
     is_raised: bool,
     /// The signal mask that workers get.
     mask: SigSet,
+    /// What the present phase holds: its folders and cgroups.
+    held: RefCell<(Vec<Held>, Vec<Made>)>,
 }
 
 impl Spawner<'_> {
@@ -193,6 +197,8 @@ impl Spawner<'_> {
         let Some(phase) = self.job.phases.get(index) else { return };
         let starts_seen = self.job.shared.starts();
         let available = available();
+        // Before the workers are forked, which then hold them too.
+        self.held.borrow_mut().0 = self.job.traces.hold(phase);
         let mut slot = 0;
         for (load_index, load) in phase.loads.iter().enumerate() {
             // It is for other nodes.
@@ -234,6 +240,7 @@ impl Spawner<'_> {
                 }
                 slot += 1;
             }
+            self.held.borrow_mut().1.extend(group);
         }
         self.tell(ALL_FORKED, slot, 0, 0);
     }
@@ -298,6 +305,7 @@ impl Spawner<'_> {
         let stuck = u32::try_from(stuck).unwrap_or(u32::MAX);
         self.tell(ALL_GONE, stuck, 0, 0);
         self.job.traces.remove();
+        self.held.take();
     }
 
     /// Kill the workers, and wait until they and all they have forked are gone;
@@ -391,6 +399,22 @@ fn hurry() -> (i32, bool) {
         let before = libc::getpriority(libc::PRIO_PROCESS, 0);
         let is_raised = libc::setpriority(libc::PRIO_PROCESS, 0, before.min(-10)) == 0;
         (before, is_raised)
+    }
+}
+
+/// Overwrite the secrets in this process's environment, of which each worker has a copy:
+/// workers need none, and /proc/PID/environ shows it to all processes of the user.
+fn hide_secrets() {
+    for name in ["STRESSOR_PROMETHEUS_TOKEN", "STRESSOR_PROMETHEUS_PASSWORD"] {
+        let Ok(name) = std::ffi::CString::new(name) else { continue };
+        // SAFETY: this process has one thread. getenv gives the value where it lies in the
+        // environment, whose bytes up to the final zero are this process's to write.
+        unsafe {
+            let value = libc::getenv(name.as_ptr());
+            if !value.is_null() {
+                libc::memset(value.cast(), i32::from(b'x'), libc::strlen(value));
+            }
+        }
     }
 }
 

@@ -80,6 +80,13 @@ impl Context<'_> {
         Instant::now()
     }
 
+    /// End this worker now, although threads of it go on that would be waited for.
+    fn end(&self, failure: Failure) -> ! {
+        self.slot.note(failure.stage, failure.errno);
+        self.slot.state.store(state::FAILED, Release);
+        super::spawner::exit(1)
+    }
+
     /// Count finished operations.
     fn done(&self, operations: u64, bytes: u64, took: Duration) {
         let slot = self.slot;

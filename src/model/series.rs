@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     expr::{CPU_TIME, LEAST_PER_CORE, MOST_PER_CORE},
+    plausible,
     stats::Stat,
     time::{Timestamp, Window},
 };
@@ -143,11 +144,9 @@ impl RawSet {
         self.times.push(snapshot.t);
         let mut cores: BTreeMap<&str, CoreTime> = BTreeMap::new();
         for (key, v) in &snapshot.values {
-            if !v.is_finite() {
-                continue;
-            }
+            let Some(v) = plausible::value(*v) else { continue };
             let by_labels = self.series.entry(key.name.clone()).or_default();
-            let point = Point { t: snapshot.t, v: *v };
+            let point = Point { t: snapshot.t, v };
             match by_labels.get_mut(&key.labels) {
                 Some(points) => {
                     if key.name == CPU_TIME
@@ -249,8 +248,12 @@ impl Serialize for Point {
 
 impl<'de> Deserialize<'de> for Point {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (t, v) = Deserialize::deserialize(deserializer)?;
-        Ok(Self { t: Timestamp(t), v })
+        let (t, v): (i64, f64) = Deserialize::deserialize(deserializer)?;
+        let t = Timestamp(t);
+        match plausible::value(v) {
+            Some(v) if plausible::is_time(t) => Ok(Self { t, v }),
+            _ => Err(serde::de::Error::custom("a point has an impossible time or value")),
+        }
     }
 }
 

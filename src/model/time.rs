@@ -32,7 +32,7 @@ impl Timestamp {
 
     /// Seconds from `earlier` to here; negative when `earlier` is later.
     pub fn since(self, earlier: Self) -> f64 {
-        (self.0 - earlier.0) as f64 / 1000.0
+        self.0.saturating_sub(earlier.0) as f64 / 1000.0
     }
 
     /// This point moved by `seconds`.
@@ -82,9 +82,13 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        DateTime::parse_from_rfc3339(&text)
+        let time = DateTime::parse_from_rfc3339(&text)
             .map(|time| Self(time.timestamp_millis()))
-            .map_err(|error| de::Error::custom(format!("{text:?}: {error}")))
+            .map_err(|error| de::Error::custom(format!("{text:?}: {error}")))?;
+        if super::plausible::is_time(time) {
+            return Ok(time);
+        }
+        Err(de::Error::custom(format!("{text:?} lies not between 1970 and 2200")))
     }
 }
 

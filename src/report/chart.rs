@@ -108,7 +108,11 @@ pub(super) fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 /// Round values from zero to at least `most`: 1, 2 or 5 times a power of ten,
 /// for bytes 1, 2, 4 … times a power of 1024.
 fn ticks(most: f64, unit: Unit) -> Vec<f64> {
-    let most = if most > 0.0 { most } else { 1.0 };
+    /// Below and above, a step would be lost in rounding, and nothing is measured.
+    const RANGE: (f64, f64) = (1e-9, 1e24);
+    /// More than any range needs: the end of the loop does not rest on arithmetic alone.
+    const MOST_TICKS: usize = 12;
+    let most = if most > 0.0 { most.clamp(RANGE.0, RANGE.1) } else { 1.0 };
     let rough = most / 4.0;
     let step = if matches!(unit, Unit::Bytes | Unit::BytesPerSecond) {
         2.0_f64.powf(rough.log2().ceil())
@@ -122,7 +126,7 @@ fn ticks(most: f64, unit: Unit) -> Vec<f64> {
     };
     let mut ticks = vec![0.0];
     let mut v = step;
-    while v < most + step {
+    while v < most + step && ticks.len() < MOST_TICKS {
         ticks.push(v);
         v += step;
     }
@@ -187,12 +191,15 @@ mod tests {
 
     #[test]
     fn the_top_is_above_every_value() {
-        for most in [0.0, 0.3, 7.0, 99.0, 1e9] {
+        for most in [0.0, 4.9e-324, 1e-300, 1e-9, 0.3, 7.0, 99.0, 1e9, 1e20] {
             for unit in [Unit::Count, Unit::BytesPerSecond] {
                 let ticks = ticks(most, unit);
                 assert!(*ticks.last().unwrap() >= most, "{most}");
                 assert!(ticks.len() <= 7, "{most}: {ticks:?}");
             }
+        }
+        for most in [f64::MAX, f64::INFINITY, f64::NAN, -1.0] {
+            assert!(ticks(most, Unit::Count).len() <= 12, "{most}");
         }
     }
 }

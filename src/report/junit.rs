@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::analyze::outcome::Analysis;
+use crate::{analyze::outcome::Analysis, model::text::visible_lines};
 
 pub(super) fn render(analysis: &Analysis) -> Vec<u8> {
     let failed = analysis.thresholds.iter().filter(|gate| !gate.ok).count()
@@ -36,16 +36,30 @@ fn case(text: &mut String, class: &str, name: &str, ok: bool, message: &str) {
     }
 }
 
+/// What XML 1.0 cannot hold becomes visible; what begins markup is named.
 fn escaped(text: &str) -> String {
-    text.chars()
-        // XML 1.0 has no way to write other control characters.
-        .filter(|c| !c.is_control() || *c == '\n' || *c == '\t')
-        .map(|c| match c {
-            '&' => "&amp;".to_owned(),
-            '<' => "&lt;".to_owned(),
-            '>' => "&gt;".to_owned(),
-            '"' => "&quot;".to_owned(),
-            c => c.to_string(),
-        })
-        .collect()
+    let mut out = String::new();
+    for c in visible_lines(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_xml_can_hold_is_written() {
+        assert_eq!(
+            escaped("a\u{fffe}\u{ffff}\u{0}\u{202e}<b a=\"x\">&"),
+            "a\\u{fffe}\\u{ffff}\\u{0}\\u{202e}&lt;b a=&quot;x&quot;&gt;&amp;"
+        );
+    }
 }

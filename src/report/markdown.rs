@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 
 use super::document::{fleet, headline, load_rows};
-use crate::{analyze::outcome::Analysis, model::run::Run};
+use crate::{
+    analyze::outcome::Analysis,
+    model::{run::Run, text::visible},
+};
 
 pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
-    let mut text = format!("## {}: {}\n\n", analysis.run, escaped(&headline(analysis)));
+    let mut text = format!("## {}: {}\n\n", escaped(&analysis.run), escaped(&headline(analysis)));
     if let Some(overall) = &analysis.overall {
         let _ = writeln!(text, "{}\n", escaped(&overall.statement));
     }
@@ -29,7 +32,7 @@ pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
                 "| {} | {} | {}{} | {} | {} | {} |",
                 escaped(&node.node),
                 escaped(&label),
-                verdict.resource,
+                escaped(&verdict.resource),
                 escaped(&device),
                 verdict.kind.name(),
                 verdict.grade.name(),
@@ -46,9 +49,9 @@ pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
                 "| {} | {} × {} | {} | {} | {} | {} | {} |",
                 escaped(&row.phase),
                 row.workers,
-                row.kind,
-                row.requested,
-                row.achieved,
+                escaped(&row.kind),
+                escaped(&row.requested),
+                escaped(&row.achieved),
                 row.p50,
                 row.p99,
                 row.errors
@@ -62,8 +65,8 @@ pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
             let _ = writeln!(
                 text,
                 "| {} {} | {} | {} | {result}: {} |",
-                gate.stat,
-                gate.signal,
+                escaped(&gate.stat),
+                escaped(&gate.signal),
                 escaped(&gate.node),
                 escaped(&gate.phase),
                 escaped(&gate.text)
@@ -76,7 +79,50 @@ pub(super) fn render(run: &Run, analysis: &Analysis) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// What would end a cell or begin markup.
+/// Text as text: nothing in it begins markup, ends a cell, is a link or calls a person.
+/// An `@` or `#` is followed by a blank of no width, which no site takes for part of a name.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
+    let mut out = String::new();
+    let mut before = ' ';
+    let text = visible(text);
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next_is_word = rest.peek().is_some_and(|next| next.is_alphanumeric());
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '@' => out.push_str("&#64;&#8203;"),
+            '#' if next_is_word || before == ' ' => out.push_str("&#35;&#8203;"),
+            // A scheme makes a link of what follows it.
+            ':' if rest.peek() == Some(&'/') => out.push_str("&#58;"),
+            // Within a word it begins nothing: signals are called cpu_busy.
+            '_' if before.is_alphanumeric() && next_is_word => out.push(c),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' | '$' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+        before = c;
+    }
+    // A site makes a link of a bare `www.` too.
+    out.replace("www.", "www&#46;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_foreign_is_markup() {
+        for (text, written) in [
+            ("![t](http://evil/x.png)", "\\!\\[t\\](http&#58;//evil/x.png)"),
+            ("[a](javascript:x)", "\\[a\\](javascript:x)"),
+            ("@everyone #1", "&#64;&#8203;everyone &#35;&#8203;1"),
+            ("a|b\r\nc`d`<img>", "a\\|b c\\`d\\`&lt;img&gt;"),
+            ("*a* _b_ ~c~ \\", "\\*a\\* \\_b\\_ \\~c\\~ \\\\"),
+            ("p95 cpu_busy is 0.5 (limit 80 %), T+9 s", "p95 cpu_busy is 0.5 (limit 80 %), T+9 s"),
+            ("\u{1b}[2J\u{202e}", "\\\\u{1b}\\[2J\\\\u{202e}"),
+        ] {
+            assert_eq!(escaped(text), written);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! has been silent for ten seconds or its stdin ends.
 
 use std::{
-    io::{BufRead as _, BufReader, Stdin, Write as _, stdin, stdout},
+    io::{BufReader, Stdin, Write as _, stdin, stdout},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use super::{
     sampling::{self, Sampling},
 };
 use crate::{
-    fleet::wire::{FromAgent, SCHEMA, SILENCE_S, ToAgent},
+    fleet::wire::{self, FromAgent, SCHEMA, SILENCE_S, ToAgent},
     host::{Roots, clock::Clock, facts},
     load::{Loader, groups, preflight, targets},
     model::{run::Event, series::Snapshot},
@@ -42,10 +42,11 @@ pub enum End {
 /// Carry out what comes in. The caller must have one thread.
 pub fn serve() -> End {
     let mut input = BufReader::new(stdin());
-    let mut line = String::new();
-    let first = match input.read_line(&mut line) {
-        Ok(length) if length > 0 => serde_json::from_str(&line),
-        _ => return End::Alone,
+    let mut line = Vec::new();
+    let first = match wire::read_line(&mut input, &mut line) {
+        Ok(true) => serde_json::from_slice(&line),
+        Ok(false) => return End::Alone,
+        Err(error) => return refuse(vec![error.to_string()]),
     };
     match first {
         Ok(ToAgent::Plan { schema: SCHEMA, node, scenario, overrides, unsafe_limits }) => {
@@ -110,17 +111,21 @@ impl Agent {
         let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
         let clock = Clock::start();
         let sampler = Sampler::new(roots.clone(), clock).watching(groups::watched(&plan, &roots));
-        let sampling = Sampling::start(sampler, plan.telemetry.interval);
+        let no_thread = |error: std::io::Error| {
+            vec![format!("no thread can be started ({error}): raise the limit of processes")]
+        };
+        let sampling = Sampling::start(sampler, plan.telemetry.interval).map_err(no_thread)?;
         let (out, lines) = unbounded();
+        let writer = thread::Builder::new().spawn(move || write(&lines)).map_err(no_thread)?;
         let agent = Self {
             exits: Exits::new(roots.clone()),
             clock,
             loader,
             sampling,
             columns: Vec::new(),
-            orders: taken(input),
+            orders: taken(input).map_err(no_thread)?,
             out: Some(out),
-            writer: Some(thread::spawn(move || write(&lines))),
+            writer: Some(writer),
             phase: None,
             ready: false,
             counted: Instant::now(),
@@ -285,18 +290,19 @@ impl Agent {
 }
 
 /// Orders as they come; the channel ends with stdin.
-fn taken(input: BufReader<Stdin>) -> Receiver<ToAgent> {
+fn taken(mut input: BufReader<Stdin>) -> std::io::Result<Receiver<ToAgent>> {
     let (sender, orders) = unbounded();
-    thread::spawn(move || {
-        for line in input.lines().map_while(Result::ok) {
+    thread::Builder::new().spawn(move || {
+        let mut line = Vec::new();
+        while let Ok(true) = wire::read_line(&mut input, &mut line) {
             // A later version may say more than we know.
-            let Ok(order) = serde_json::from_str(&line) else { continue };
+            let Ok(order) = serde_json::from_slice(&line) else { continue };
             if sender.send(order).is_err() {
                 return;
             }
         }
-    });
-    orders
+    })?;
+    Ok(orders)
 }
 
 /// A thread of its own: a way back that is blocked must not keep the load on.

@@ -43,11 +43,13 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    pub(super) fn start(grafana: Grafana, run: &str) -> Self {
+    /// # Errors
+    /// When no thread can be made.
+    pub(super) fn start(grafana: Grafana, run: &str) -> std::io::Result<Self> {
         let (sender, receiver) = unbounded();
         let run = run.to_owned();
-        let thread = thread::spawn(move || tell(&grafana, &run, &receiver));
-        Self { sender: Some(sender), thread: Some(thread) }
+        let thread = thread::Builder::new().spawn(move || tell(&grafana, &run, &receiver))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
     }
 
     pub(super) fn phase_begins(&self, phase: &str, t: Timestamp) {

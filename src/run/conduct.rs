@@ -94,6 +94,11 @@ pub enum Error {
     /// The nodes could not be found.
     #[error(transparent)]
     Nodes(#[from] nodes::Error),
+    /// The kernel gives no thread.
+    #[error(
+        "no thread can be started ({0}): raise the limit of processes (`ulimit -u`, or `pids.max` of the cgroup)"
+    )]
+    Thread(std::io::Error),
     /// The load failed.
     #[error(transparent)]
     Load(#[from] loader::Error),
@@ -137,7 +142,7 @@ pub fn conduct(
     let series = Shared::default();
     let listen = options.listen.map(|address| listen(address, &series)).transpose()?;
     sampling::prefer();
-    let ending = signals::listen();
+    let ending = signals::listen().map_err(Error::Thread)?;
     // The run must survive what it does to the machine; the workers go first.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-500");
     show(Update::Line(explain::worst_case_line(plan, machine)));
@@ -162,18 +167,17 @@ pub fn conduct(
     let here = manifest.nodes.iter().find(|node| node.loaded && !node.agent);
     let here = here.or(manifest.nodes.first()).map(|node| node.name.clone()).unwrap_or_default();
     series.with(|series| series.of(&manifest.id, &manifest.scenario, &here));
-    let push = options
-        .remote_write
-        .clone()
-        .map(|to| Push::start(to, series.clone(), clock, plan.telemetry.interval.max(PUSH_EVERY)));
-    let annotations =
-        options.grafana.clone().map(|grafana| Annotations::start(grafana, &manifest.id));
+    let (push, annotations) =
+        tell_others(options, &series, clock, plan.telemetry.interval, &manifest.id)
+            .map_err(Error::Thread)?;
     let sampler =
         Sampler::new(options.roots.clone(), clock).watching(groups::watched(plan, &options.roots));
-    let sampling = Sampling::start(sampler, plan.telemetry.interval);
+    let sampling = Sampling::start(sampler, plan.telemetry.interval).map_err(Error::Thread)?;
     let scraping = nodes
         .source
-        .map(|source| Scraping::start(source, manifest.nodes.clone(), manifest.start, clock));
+        .map(|source| Scraping::start(source, manifest.nodes.clone(), manifest.start, clock))
+        .transpose()
+        .map_err(Error::Thread)?;
     let mut conductor = Conductor {
         plan,
         whole,
@@ -238,6 +242,22 @@ fn introduce(crew: &Crew, missing: Vec<(String, String)>, nodes: &mut Nodes) {
         }
         nodes.notes.push(format!("{node} took no part: {why}"));
     }
+}
+
+/// Start to tell those who asked for it: a receiver of series, a Grafana.
+fn tell_others(
+    options: &Options,
+    series: &Shared,
+    clock: Clock,
+    interval: Duration,
+    run: &str,
+) -> std::io::Result<(Option<Push>, Option<Annotations>)> {
+    let every = interval.max(PUSH_EVERY);
+    let push = options.remote_write.clone();
+    let push = push.map(|to| Push::start(to, series.clone(), clock, every)).transpose()?;
+    let annotations = options.grafana.clone();
+    let annotations = annotations.map(|grafana| Annotations::start(grafana, run)).transpose()?;
+    Ok((push, annotations))
 }
 
 /// Where the run's own series can be scraped.

@@ -62,20 +62,28 @@ pub(super) fn muster(
     let program = Program::itself().map_err(|error| vec![error.to_string()])?;
     let (sender, heard) = unbounded();
     // The first must hear from us while the last are still on their way.
-    let beat = Beat::start(clock);
+    let no_thread = |error: std::io::Error| {
+        vec![format!("no thread can be started ({error}): raise the limit of processes")]
+    };
+    let beat = Beat::start(clock).map_err(no_thread)?;
     let next = AtomicUsize::new(0);
     let started = Mutex::new(Vec::new());
     // Each takes the next task, so that one slow node holds up none but itself.
     thread::scope(|scope| {
         for _ in 0..at_once.clamp(1, tasks.len()) {
-            scope.spawn(|| {
+            let bring_in = || {
                 while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let remote = Remote::start(&program, task, clock, &sender);
                     let remote = remote.inspect(|remote| beat.join(remote));
                     let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
                     started.push((task, remote));
                 }
-            });
+            };
+            // One thread is enough, and where there is none, this one.
+            if thread::Builder::new().spawn_scoped(scope, bring_in).is_err() {
+                bring_in();
+                break;
+            }
         }
     });
     let mut remotes = Vec::new();

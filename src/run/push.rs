@@ -48,10 +48,19 @@ pub(super) struct Push {
 
 impl Push {
     /// Push these series this often.
-    pub(super) fn start(to: Receiving, series: Shared, clock: Clock, every: Duration) -> Self {
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub(super) fn start(
+        to: Receiving,
+        series: Shared,
+        clock: Clock,
+        every: Duration,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = bounded(0);
-        let thread = thread::spawn(move || push(&to, &series, clock, every, &stopped));
-        Self { stop: Some(stop), thread: Some(thread) }
+        let push = move || push(&to, &series, clock, every, &stopped);
+        let thread = thread::Builder::new().spawn(push)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 
     /// Push what is left, and say that the series end; what went wrong.

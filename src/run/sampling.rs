@@ -19,10 +19,12 @@ pub(super) struct Sampling {
 }
 
 impl Sampling {
-    pub(super) fn start(mut sampler: Sampler, interval: Duration) -> Self {
+    /// # Errors
+    /// When no thread can be made.
+    pub(super) fn start(mut sampler: Sampler, interval: Duration) -> std::io::Result<Self> {
         let (sender, snapshots) = unbounded();
         let (stop, stopped) = bounded(0);
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             // A sampler that waits for a core behind its own load would be
             // late when it matters.
             go_first();
@@ -43,8 +45,8 @@ impl Sampling {
                     default(due.saturating_duration_since(now)) => (),
                 }
             }
-        });
-        Self { snapshots, stop: Some(stop), thread: Some(thread) }
+        })?;
+        Ok(Self { snapshots, stop: Some(stop), thread: Some(thread) })
     }
 }
 

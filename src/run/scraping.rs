@@ -44,15 +44,18 @@ pub(super) struct Scraping {
 
 impl Scraping {
     /// Read from `start` on.
+    ///
+    /// # Errors
+    /// When no thread can be made.
     pub(super) fn start(
         source: Source,
         nodes: Vec<NodeRecord>,
         start: Timestamp,
         clock: Clock,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let (sender, news) = unbounded();
         let (end, ended) = unbounded();
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().spawn(move || {
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => {
@@ -62,8 +65,8 @@ impl Scraping {
             };
             let noted = BTreeSet::new();
             Reader { source, nodes, start, clock, sender, noted }.read(&runtime, &ended);
-        });
-        Self { news, end: Some(end), thread: Some(thread) }
+        })?;
+        Ok(Self { news, end: Some(end), thread: Some(thread) })
     }
 
     /// The run ended: read the whole once more when the last scrapes are in.

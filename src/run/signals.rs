@@ -11,7 +11,10 @@ pub(super) const ENDING: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal:
 /// Block the ending signals in this thread and all later ones, and receive
 /// them as messages. A second one ends the program at once: the spawner and
 /// its workers die with it.
-pub(super) fn listen() -> Receiver<Signal> {
+///
+/// # Errors
+/// When no thread can be made.
+pub(super) fn listen() -> std::io::Result<Receiver<Signal>> {
     let mut set = SigSet::empty();
     for signal in ENDING {
         set.add(signal);
@@ -20,7 +23,7 @@ pub(super) fn listen() -> Receiver<Signal> {
     // ending the program, still stops the load.
     let _ = set.thread_block();
     let (sender, receiver) = unbounded();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut count = 0;
         while let Ok(signal) = set.wait() {
             count += 1;
@@ -32,8 +35,8 @@ pub(super) fn listen() -> Receiver<Signal> {
                 leave(128 + signal as i32);
             }
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 #[expect(clippy::exit, reason = "a second Ctrl-C leaves at once")]

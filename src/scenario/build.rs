@@ -4,11 +4,13 @@
 mod loads;
 mod probes;
 pub(super) mod setup;
+mod size;
 mod telemetry;
 
 use std::{collections::BTreeSet, ops::Range, path::PathBuf, time::Duration};
 
 use loads::{at_level, load_plan};
+use size::{MOST_LOADS, MOST_PHASES, too_many};
 
 use super::{
     check::number,
@@ -26,7 +28,7 @@ use crate::model::{
 pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Plan> {
     let table = root.table()?;
     let mut names = BTreeSet::new();
-    let mut phases = Vec::new();
+    let (mut phases, mut loads) = (Vec::new(), 0);
     for node in table.tables("phase") {
         if let Some(name) = node.table().and_then(|phase| phase.get("name"))
             && let Some(text) = name.text()
@@ -37,7 +39,14 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
                     .hint("give it another name: thresholds and reports refer to it"),
             );
         }
-        phases.extend(phase(node, diagnostics).unwrap_or_default());
+        let more = phase(node, diagnostics).unwrap_or_default();
+        let sum: usize = more.iter().map(|phase| phase.loads.len()).sum();
+        loads += sum;
+        if phases.len() + more.len() > MOST_PHASES || loads > MOST_LOADS {
+            diagnostics.push(too_many(&node.span, phases.len() + more.len(), loads));
+            return None;
+        }
+        phases.extend(more);
     }
     if let Some(node) = table.get("phase")
         && table.tables("phase").next().is_none()
@@ -47,6 +56,11 @@ pub(super) fn plan(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Pla
     }
     if table.flag("confirm") == Some(true) {
         let hold = table.duration("confirm_hold").unwrap_or(Duration::from_secs(8));
+        if let Some(wrong) = size::of_probes(&phases) {
+            let place = table.get("confirm").map_or(root.span.clone(), |node| node.span.clone());
+            diagnostics.push(wrong(place));
+            return None;
+        }
         phases = probes::inserted(phases, hold);
     }
     let nodes: Vec<NodePlan> =
@@ -130,6 +144,17 @@ fn way(key: &str, node: &Node, table: &Table, diagnostics: &mut Vec<Diagnostic>)
     // What begins with a dash would be an option of the program.
     let is_bad =
         target.is_empty() || parts.iter().any(|part| part.is_empty() || part.starts_with('-'));
+    let has_blank = target.contains(|c: char| c.is_whitespace() || c.is_control());
+    let host = target.strip_prefix("ssh://").unwrap_or(&target);
+    if has_blank
+        || (key == "ssh" && (host.is_empty() || target.starts_with('-') || host.starts_with('-')))
+    {
+        diagnostics.push(
+            Diagnostic::new(node.span.clone(), format!("`{key}` cannot be {target:?}"))
+                .allowed("a name without blanks that does not begin with `-`"),
+        );
+        return None;
+    }
     // ssh takes ssh://user@host:port as well.
     if key != "ssh" && (is_bad || parts.len() > if key == "kubectl" { 3 } else { 1 }) {
         let allowed = match key {
@@ -210,6 +235,10 @@ fn phase(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<PhasePlan
             diagnostics.push(Diagnostic::new(span.clone(), reason));
             return None;
         }
+    }
+    if levels.len().saturating_mul(loads.len()) > MOST_LOADS {
+        diagnostics.push(too_many(&ramp.span, levels.len(), levels.len() * loads.len()));
+        return None;
     }
     Some(
         levels

@@ -5,13 +5,14 @@ use std::ops::Range;
 use regex_lite::Regex;
 
 use super::{
-    diagnostic::{Diagnostic, nearest},
+    diagnostic::{Diagnostic, MOST_WORKED_OUT, nearest},
     keys::{Key, Kind, LOAD_COMMON, LOADS, load_kind},
     tree::{Node, Table, Value},
 };
 use crate::model::{
     catalogue,
     stats::Stat,
+    text::{LONGEST_NAME, short},
     units::{self, DURATION_UNITS, SIZE_UNITS},
 };
 
@@ -36,8 +37,14 @@ fn check_table(
             check_value(&entry.node, key, diagnostics);
             continue;
         }
-        let mut diagnostic =
-            Diagnostic::new(entry.key_span.clone(), format!("unknown key `{}`", entry.key));
+        let mut diagnostic = Diagnostic::new(
+            entry.key_span.clone(),
+            format!("unknown key `{}`", short(&entry.key, LONGEST_NAME)),
+        );
+        if diagnostics.len() >= MOST_WORKED_OUT {
+            diagnostics.push(diagnostic);
+            continue;
+        }
         if let Some(near) = nearest(&entry.key, keys.iter().map(|key| key.name)) {
             diagnostic = diagnostic.hint(format!("did you mean `{near}`?"));
         }

@@ -2,6 +2,16 @@
 
 use std::{fmt::Write as _, ops::Range};
 
+use crate::model::text::{LONGEST_MESSAGE, LONGEST_NAME, replaced, short, short_lines};
+
+/// Diagnostics that are worked out in full; of a file with more, most are the same.
+pub(super) const MOST_WORKED_OUT: usize = 100;
+/// Characters of a line that are shown, and of them those before the place.
+const LINE_SHOWN: usize = 160;
+const BEFORE_SHOWN: usize = 60;
+/// Characters of a list of what is allowed.
+const ALLOWED_SHOWN: usize = 4000;
+
 /// The scenario's text and, behind it, the texts of `--set`, so that one
 /// offset names a place in any of them.
 #[derive(Debug)]
@@ -72,12 +82,13 @@ impl Diagnostic {
 
     /// The message with file, line, column, the line's text and a caret.
     pub fn render(&self, source: &Source) -> String {
-        let mut out = format!("error: {}", self.message);
+        let mut out = format!("error: {}", short_lines(&self.message, LONGEST_MESSAGE));
         let Some((name, text, offset)) = source.part(self.span.start) else { return out };
         let start = (self.span.start - offset).min(text.len());
         let line_start = text.get(..start).and_then(|head| head.rfind('\n')).map_or(0, |at| at + 1);
         let line = text.get(line_start..).unwrap_or("").lines().next().unwrap_or("");
         let (name, line) = (without_secrets(name), without_secrets(line));
+        let name = short(&name, LONGEST_NAME);
         let number = text.get(..line_start).unwrap_or("").matches('\n').count() + 1;
         let before = text.get(line_start..start).unwrap_or("");
         let column = before.chars().count() + 1;
@@ -87,20 +98,41 @@ impl Diagnostic {
             .lines()
             .next()
             .unwrap_or("");
-        let carets = "^".repeat(marked.chars().count().max(1));
+        let carets = "^".repeat(marked.chars().take(LINE_SHOWN - BEFORE_SHOWN).count().max(1));
+        let skipped = match column - 1 {
+            at if at > LINE_SHOWN - BEFORE_SHOWN => at - BEFORE_SHOWN,
+            _ => 0,
+        };
+        let line = window(&line, skipped);
         // A tab before the caret must be as wide as the tab above it.
-        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let tab_or_blank = |c| if c == '\t' { '\t' } else { ' ' };
+        let dots = if skipped > 0 { " " } else { "" };
+        let indent: String =
+            dots.chars().chain(before.chars().skip(skipped).map(tab_or_blank)).collect();
         let gutter = " ".repeat(number.to_string().len());
-        let hint = self.hint.as_ref().map_or_else(String::new, |hint| format!(" {hint}"));
+        let hint = self
+            .hint
+            .as_ref()
+            .map_or_else(String::new, |hint| format!(" {}", short_lines(hint, LONGEST_MESSAGE)));
         let _ = write!(
             out,
             "\n {gutter}--> {name}:{number}:{column}\n {gutter} |\n {number} | {line}\n {gutter} | {indent}{carets}{hint}"
         );
         if let Some(allowed) = &self.allowed {
+            let allowed = short_lines(allowed, ALLOWED_SHOWN);
             let _ = write!(out, "\n {gutter} = allowed: {allowed}");
         }
         out
     }
+}
+
+/// The part of a line that is shown, with what was left out as dots.
+fn window(line: &str, skipped: usize) -> String {
+    let mut rest = line.chars().skip(skipped);
+    let shown: String = rest.by_ref().take(LINE_SHOWN).collect();
+    let before = if skipped > 0 { "…" } else { "" };
+    let after = if rest.next().is_some() { "…" } else { "" };
+    format!("{before}{}{after}", replaced(&shown))
 }
 
 /// A text without what may be secret in it, since errors end up in logs: the user
@@ -133,6 +165,10 @@ fn is_key(text: &str, at: usize, word: &str) -> bool {
 
 /// The candidate most like `text`, if one is like it at all.
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody mistypes a name at such length, and likeness costs its square.
+    if text.len() > 100 {
+        return None;
+    }
     // A slip of the fingers is a letter or two (Damerau); a half-remembered
     // name begins alike (Jaro and Winkler).
     let slips = (text.chars().count() / 4).max(1);
@@ -160,6 +196,19 @@ mod tests {
             text,
             "error: unknown key `bad`\n  --> x.toml:2:2\n   |\n 2 | \tbad = 2\n   | \t^^^ drop it"
         );
+    }
+
+    #[test]
+    fn of_a_long_line_the_place_is_shown() {
+        let text = format!("a = [{}, bad\u{1b}[2J]\n", vec!["1"; 300_000].join(", "));
+        let at = text.find("bad").unwrap();
+        let shown =
+            Diagnostic::new(at..at + 3, "x".repeat(5000)).render(&Source::new("x", &text, &[]));
+        assert!(shown.len() < 3000 && !shown.contains('\u{1b}'), "{}", shown.len());
+        let lines: Vec<&str> = shown.lines().collect();
+        let (line, carets) = (lines[lines.len() - 2], lines[lines.len() - 1]);
+        let column = |line: &str, of: &str| line[..line.find(of).unwrap()].chars().count();
+        assert_eq!(column(line, "bad"), column(carets, "^^^"), "{shown}");
     }
 
     #[test]

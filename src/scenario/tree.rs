@@ -77,12 +77,22 @@ pub(super) fn parse(source: &Source, diagnostics: &mut Vec<Diagnostic>) -> Optio
     }
     let span = table.span();
     let mut root = Node { span, value: Value::Table(from_table(table.get_ref(), 0)) };
-    for (text, offset) in source.overrides() {
-        if let Err(diagnostic) = set(&mut root, text, offset) {
+    apply(&mut root, source, 0, diagnostics);
+    Some(root)
+}
+
+/// Apply the overrides of a source, without the first few, which the tree has already.
+pub(super) fn apply(
+    root: &mut Node,
+    source: &Source,
+    applied: usize,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    for (text, offset) in source.overrides().skip(applied) {
+        if let Err(diagnostic) = set(root, text, offset) {
             diagnostics.push(diagnostic);
         }
     }
-    Some(root)
 }
 
 fn from_table(table: &DeTable<'_>, offset: usize) -> Table {

@@ -5,9 +5,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    io::{ErrorKind, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Component, Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub enum Change {
     Forgotten,
 }
 
+/// The largest file of ours that is read; what is longer is not ours.
+const LARGEST: u64 = 64 << 20;
+
 /// Why files could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -56,6 +59,22 @@ pub enum Error {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// Something stands where a file or folder of ours would be.
+    #[error("{} is {what}: it is not followed, as it may lead anywhere; remove it, or write to another folder", path.display())]
+    Strange {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The list names a file outside.
+    #[error("{} names {name:?}, which does not lie in this folder: remove the list, and what was changed by hand will be shown as such", path.display())]
+    Outside {
+        /// The list.
+        path: PathBuf,
+        /// What it names.
+        name: String,
     },
     /// The list is not one of ours.
     #[error("{} cannot be read ({source}): remove it, and what was changed by hand will be shown as such", path.display())]
@@ -108,8 +127,8 @@ pub fn write(
         .map(|(path, digest)| (path.clone(), digest.clone()))
         .collect();
     for (path, digest) in gone {
-        let full = folder.join(&path);
-        let change = match fs::read(&full) {
+        let full = within(folder, &path)?;
+        let change = match read_file(&full) {
             Ok(bytes) if hex(&bytes) == digest => {
                 fs::remove_file(&full).map_err(io("cannot remove", &full))?;
                 Change::Removed
@@ -125,8 +144,8 @@ pub fn write(
 }
 
 fn one(folder: &Path, artefact: &Artefact, list: &List, force: bool) -> Result<Change, Error> {
-    let path = folder.join(&artefact.path);
-    let there = match fs::read(&path) {
+    let path = within(folder, &artefact.path)?;
+    let there = match read_file(&path) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(io("cannot read", &path)(error)),
@@ -155,6 +174,45 @@ fn one(folder: &Path, artefact: &Artefact, list: &List, force: bool) -> Result<C
     Ok(Change::Kept { diff })
 }
 
+/// Where a file of ours is, without a link on the way there: below `folder`, which the user
+/// named, nothing is followed.
+fn within(folder: &Path, name: &str) -> Result<PathBuf, Error> {
+    let outside = || Error::Outside { path: folder.join(LIST), name: name.to_owned() };
+    let relative = Path::new(name);
+    let mut path = folder.to_owned();
+    let mut parts = relative.components().peekable();
+    if parts.peek().is_none() {
+        return Err(outside());
+    }
+    while let Some(part) = parts.next() {
+        let Component::Normal(part) = part else { return Err(outside()) };
+        path.push(part);
+        let strange = |what| Err(Error::Strange { path: path.clone(), what });
+        match fs::symlink_metadata(&path).map(|about| about.file_type()) {
+            Ok(kind) if kind.is_symlink() => return strange("a link"),
+            Ok(kind) if parts.peek().is_some() && !kind.is_dir() => return strange("no folder"),
+            Ok(kind) if parts.peek().is_none() && !kind.is_file() => return strange("no file"),
+            Ok(_) => (),
+            Err(error) if error.kind() == ErrorKind::NotFound => (),
+            Err(error) => return Err(io("cannot read", &path)(error)),
+        }
+    }
+    Ok(path)
+}
+
+/// A file's bytes; a link or pipe that came there in the meantime is not opened.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut options = fs::OpenOptions::new();
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = options.read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whole or not at all.
 fn replace(path: &Path, artefact: &Artefact) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -168,7 +226,12 @@ fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     name.push(".new");
     let new = path.with_file_name(name);
     let write = || {
-        let mut file = fs::File::create(&new)?;
+        // What stands there is not written through, but replaced.
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => (),
+        }
+        let mut file = fs::File::create_new(&new)?;
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.sync_all()?;
@@ -181,9 +244,20 @@ fn put(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 }
 
 fn read_list(folder: &Path) -> Result<List, Error> {
-    let path = folder.join(LIST);
-    match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::List { path, source }),
+    let path = within(folder, LIST)?;
+    match read_file(&path) {
+        Ok(bytes) => {
+            let list: List = serde_json::from_slice(&bytes)
+                .map_err(|source| Error::List { path: path.clone(), source })?;
+            let is_inside = |name: &&String| {
+                let mut parts = Path::new(name.as_str()).components().peekable();
+                parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+            };
+            match list.files.keys().find(|name| !is_inside(name)) {
+                Some(name) => Err(Error::Outside { path, name: name.clone() }),
+                None => Ok(list),
+            }
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(List { schema: 1, files: BTreeMap::new() })
         }
@@ -233,5 +307,50 @@ mod tests {
         fs::write(path.join("x/b"), "mine\n").unwrap();
         assert_eq!(changes(path, &[], false), [Change::Removed, Change::Forgotten]);
         assert!(path.join("x/b").exists() && !path.join("x/a").exists());
+    }
+
+    #[test]
+    fn no_link_is_followed_out_of_the_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (folder, victim) = (root.path().join("out"), root.path().join("victim"));
+        fs::create_dir_all(folder.join("x")).unwrap();
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join("a"), "theirs").unwrap();
+        let link = |to: &Path, at: &str| {
+            std::os::unix::fs::symlink(to, folder.join(at)).unwrap();
+            folder.join(at)
+        };
+        let theirs = || fs::read_to_string(victim.join("a")).unwrap();
+        // In the way of the new file: replaced, not followed.
+        link(&victim.join("a"), "x/a.new");
+        assert_eq!(changes(&folder, &[artefact("x/a", "1\n")], false), [Change::New]);
+        assert_eq!(theirs(), "theirs");
+        // For a folder, for the file itself, for the list.
+        for (at, path) in [("y", "y/a"), ("z", "z"), (LIST, "x/a")] {
+            let _ = fs::remove_file(folder.join(LIST));
+            let there = link(&if at == "z" { victim.join("a") } else { victim.clone() }, at);
+            let error = write(&folder, &[artefact(path, "1\n")], true).unwrap_err();
+            assert!(matches!(error, Error::Strange { .. }), "{at}: {error}");
+            fs::remove_file(there).unwrap();
+            assert_eq!(theirs(), "theirs");
+        }
+    }
+
+    #[test]
+    fn a_list_reaches_nothing_outside() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("out");
+        fs::create_dir(&folder).unwrap();
+        let victim = root.path().join("victim");
+        fs::write(&victim, "theirs").unwrap();
+        let absolute = victim.display().to_string();
+        for name in ["../victim", "x/../../victim", absolute.as_str(), "", "."] {
+            let files = [(name.to_owned(), hex(b"theirs"))].into();
+            let list = serde_json::to_vec(&List { schema: 1, files }).unwrap();
+            fs::write(folder.join(LIST), list).unwrap();
+            let error = write(&folder, &[], true).unwrap_err();
+            assert!(matches!(error, Error::Outside { .. }), "{name}: {error}");
+            assert!(victim.exists(), "{name}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -15,11 +16,16 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::{RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
 
-use super::{Error, folder::RunFolder, names};
+use super::{
+    Error,
+    digests::{self, Tally},
+    folder::RunFolder,
+    names,
+};
 use crate::model::{
     run::{Event, WorkerInterval},
     series::{Signal, Snapshot},
@@ -49,13 +55,14 @@ struct SignalLine<'a> {
 #[derive(Debug)]
 pub struct Journal {
     sender: Option<Sender<Entry>>,
-    writer: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<BTreeMap<String, Tally>>>,
     syncer: Option<JoinHandle<()>>,
     done: Arc<AtomicBool>,
     wake: Sender<()>,
     /// The columns that the last row of each node had; our own have no name.
     columns: BTreeMap<String, Vec<String>>,
     failure: Arc<Mutex<Option<std::io::Error>>>,
+    folder: RunFolder,
     /// Held while the run goes on; gone with the process, however it goes.
     _lock: Flock<File>,
 }
@@ -101,30 +108,28 @@ impl Journal {
             let copy = file.try_clone().map_err(Error::io("cannot open", folder.path()))?;
             copies.push(copy);
         }
+        digests::forget(folder);
+        let mut tallies = BTreeMap::new();
+        for name in [names::SAMPLES, names::SIGNALS, names::WORKERS, names::EVENTS] {
+            let path = folder.path().join(name);
+            let tally = Tally::of_file(&path).map_err(Error::io("cannot read", path))?;
+            tallies.insert(name.to_owned(), tally);
+        }
         let failure = Arc::new(Mutex::new(None));
         let done = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = unbounded();
         let (wake, woken) = bounded(1);
+        let no_thread = || Error::io("cannot start a thread to write", folder.path());
         let writer = {
             let failure = Arc::clone(&failure);
-            let mut others = Others { folder: folder.path().to_owned(), files: BTreeMap::new() };
-            thread::spawn(move || {
-                for entry in receiver {
-                    let appended = match &entry {
-                        Entry::Others(node, bytes) => others.append(node, bytes),
-                        _ => append(&files, &entry),
-                    };
-                    if let Err(error) = appended
-                        && let Ok(mut first) = failure.lock()
-                    {
-                        first.get_or_insert(error);
-                    }
-                }
-            })
+            let others = Others { folder: folder.path().to_owned(), files: BTreeMap::new() };
+            thread::Builder::new()
+                .spawn(move || write(&receiver, &files, others, tallies, &failure))
+                .map_err(no_thread())?
         };
         let syncer = {
             let done = Arc::clone(&done);
-            thread::spawn(move || {
+            let sync = move || {
                 loop {
                     let timeout = woken.recv_timeout(Duration::from_secs(1));
                     for file in &copies {
@@ -137,7 +142,8 @@ impl Journal {
                         break;
                     }
                 }
-            })
+            };
+            thread::Builder::new().spawn(sync).map_err(no_thread())?
         };
         Ok(Self {
             sender: Some(sender),
@@ -147,6 +153,7 @@ impl Journal {
             wake,
             columns: BTreeMap::new(),
             failure,
+            folder: folder.clone(),
             _lock: lock,
         })
     }
@@ -208,13 +215,15 @@ impl Journal {
 
     fn finish(&mut self) {
         drop(self.sender.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
+        let tallies = self.writer.take().and_then(|writer| writer.join().ok());
         self.done.store(true, Ordering::Release);
         let _ = self.wake.try_send(());
         if let Some(syncer) = self.syncer.take() {
             let _ = syncer.join();
+        }
+        if let Some(tallies) = tallies {
+            // Without it, a later loss is not noticed; the run itself is whole.
+            let _ = digests::write(&self.folder, tallies);
         }
     }
 
@@ -268,17 +277,42 @@ impl Drop for Others {
     }
 }
 
-fn append(files: &[File; 4], entry: &Entry) -> std::io::Result<()> {
+/// Append what comes, and count what each file then holds.
+fn write(
+    entries: &Receiver<Entry>,
+    files: &[File; 4],
+    mut others: Others,
+    mut tallies: BTreeMap<String, Tally>,
+    failure: &Mutex<Option<std::io::Error>>,
+) -> BTreeMap<String, Tally> {
     let [samples, signals, workers, events] = files;
-    let (mut file, bytes) = match entry {
-        Entry::Samples(bytes) => (samples, bytes),
-        Entry::Signals(bytes) => (signals, bytes),
-        Entry::Workers(bytes) => (workers, bytes),
-        Entry::Events(bytes) => (events, bytes),
-        // They have files of their own.
-        Entry::Others(..) => return Ok(()),
-    };
-    file.write_all(bytes)
+    for entry in entries {
+        let (mut file, name, bytes) = match &entry {
+            Entry::Samples(bytes) => (samples, names::SAMPLES, bytes),
+            Entry::Signals(bytes) => (signals, names::SIGNALS, bytes),
+            Entry::Workers(bytes) => (workers, names::WORKERS, bytes),
+            Entry::Events(bytes) => (events, names::EVENTS, bytes),
+            Entry::Others(node, bytes) => {
+                tallies.entry(names::samples_of(node)).or_default().add(bytes);
+                note(failure, others.append(node, bytes));
+                continue;
+            }
+        };
+        if let Some(tally) = tallies.get_mut(name) {
+            tally.add(bytes);
+        }
+        note(failure, file.write_all(bytes));
+    }
+    tallies
+}
+
+/// Keep the first error.
+fn note(failure: &Mutex<Option<std::io::Error>>, appended: std::io::Result<()>) {
+    if let Err(error) = appended
+        && let Ok(mut first) = failure.lock()
+    {
+        first.get_or_insert(error);
+    }
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {
@@ -299,6 +333,9 @@ fn push_line(bytes: &mut Vec<u8>, value: &impl Serialize) {
 
 /// Whether a program still works on this run.
 pub fn is_running(folder: &RunFolder) -> bool {
-    let Ok(file) = File::open(folder.path().join(names::EVENTS)) else { return false };
+    let mut options = OpenOptions::new();
+    // A pipe of that name would never open.
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    let Ok(file) = options.open(folder.path().join(names::EVENTS)) else { return false };
     Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err()
 }

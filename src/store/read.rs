@@ -3,24 +3,32 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     path::Path,
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Error, folder::RunFolder, journal, names};
+use super::{
+    Error, cleaned,
+    digests::{self, Seal, Tally},
+    folder::{RunFolder, read_file},
+    journal, names,
+};
 use crate::{
     model::{
         catalogue::SIGNALS,
-        mounts,
-        run::{NodeData, NodeRecord, Run, SourceKind, State},
+        mounts, plausible,
+        run::{Caveat, Manifest, NodeData, NodeRecord, Run, SourceKind, State, WorkerInterval},
         series::{Break, Change, Key, Point, RawSet, SAME_BOOT_S, Signal, SignalSet, Snapshot},
         stats,
         time::Timestamp,
     },
     scenario,
 };
+
+/// Signals that a caveat names.
+const MOST_NAMED: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -37,24 +45,40 @@ struct SignalLine {
     signal: Signal,
 }
 
+/// What was met while the files of a run were read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// Lines that are none of ours, or hold what cannot be.
+    damaged: usize,
+    /// What each file held.
+    seals: BTreeMap<String, Seal>,
+}
+
 /// Read a whole run. A run whose program is gone is marked as recovered, in
 /// its manifest too.
+///
+/// What is damaged, lost or changed since the run ended is noted, and makes every verdict
+/// doubtful ([`Caveat`]).
 ///
 /// # Errors
 /// When the manifest or the scenario cannot be read.
 pub fn run(folder: &RunFolder) -> Result<Run, Error> {
-    let mut manifest = folder.manifest()?;
+    let (manifest, is_whole) = folder.manifest_and_whole()?;
     let path = folder.path();
     let text_path = path.join(names::SCENARIO);
-    let text =
-        fs::read_to_string(&text_path).map_err(Error::io("cannot read", text_path.clone()))?;
+    let damaged = |why: String| Error::Damaged { path: text_path.clone(), why };
+    let text = read_file(&text_path)?;
+    let mut reading = Reading::default();
+    let mut tally = Tally::default();
+    tally.add(&text);
+    reading.seals.insert(names::SCENARIO.to_owned(), tally.seal());
+    let text = String::from_utf8(text).map_err(|error| damaged(error.to_string()))?;
     let plan = scenario::parse(names::SCENARIO, &text, &manifest.overrides)
-        .map_err(|error| Error::Damaged { path: text_path, why: error.to_string() })?;
-    let mut damaged = 0;
-    let raw = samples(path, names::SAMPLES, &mut damaged);
-    let mut far = by_instance(lines(&path.join(names::SIGNALS), &mut damaged));
-    let workers = lines(&path.join(names::WORKERS), &mut damaged).collect();
-    let events = lines(&path.join(names::EVENTS), &mut damaged).collect();
+        .map_err(|error| damaged(error.to_string()))?;
+    let raw = samples(path, names::SAMPLES, &mut reading);
+    let mut far = by_instance(lines(path, names::SIGNALS, &mut reading));
+    let workers = workers(path, &mut reading);
+    let events = lines(path, names::EVENTS, &mut reading).collect();
     let nodes = manifest
         .nodes
         .iter()
@@ -62,7 +86,7 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
             record: record.clone(),
             signals: match record.source {
                 SourceKind::Embedded if record.agent => {
-                    let raw = samples(path, &names::samples_of(&record.name), &mut damaged);
+                    let raw = samples(path, &names::samples_of(&record.name), &mut reading);
                     derived(&raw, record.interval_s)
                 }
                 SourceKind::Embedded => derived(&raw, record.interval_s),
@@ -70,13 +94,11 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
                     far.remove(&record.series_key()).unwrap_or_default().finish(record.interval_s)
                 }
             },
-            beside: beside(path, record, &raw, &mut damaged),
+            beside: beside(path, record, &raw, &mut reading),
         })
         .collect();
-    if damaged > 0 {
-        manifest.notes.push(format!("{damaged} damaged journal lines were passed over"));
-    }
     let recover = manifest.state == State::Running && !journal::is_running(folder);
+    let doubts = doubts(folder, &manifest, &reading, is_whole);
     let mut run =
         Run { manifest, scenario: text, thresholds: plan.thresholds, nodes, workers, events };
     if recover {
@@ -84,7 +106,64 @@ pub fn run(folder: &RunFolder) -> Result<Run, Error> {
         // On a full or read-only disk the run can be reported on all the same.
         let _ = folder.write_manifest(&run.manifest);
     }
+    // Found again at each reading, and so not kept.
+    run.manifest.caveats.extend(doubts);
+    remove_impossible(&mut run);
+    cleaned::clean(&mut run);
     Ok(run)
+}
+
+/// Lost, damaged and changed parts of what the run wrote.
+fn doubts(
+    folder: &RunFolder,
+    manifest: &Manifest,
+    reading: &Reading,
+    is_whole: bool,
+) -> Vec<Caveat> {
+    let mut doubts = Vec::new();
+    if !is_whole {
+        doubts.push("run.json was changed after the run wrote it".to_owned());
+    }
+    if reading.damaged > 0 {
+        doubts.push(format!(
+            "{} damaged journal lines were passed over, so what they said is missing",
+            reading.damaged
+        ));
+    }
+    if manifest.state != State::Running {
+        let different = digests::differences(folder, &reading.seals);
+        if !different.is_empty() {
+            doubts.push(format!(
+                "the run's files are not as it left them: {}; take the folder from where the run was made, or repeat the run",
+                different.join("; ")
+            ));
+        }
+    }
+    doubts.into_iter().map(|text| Caveat { node: None, text }).collect()
+}
+
+/// Take out what no source can have measured; the node's verdicts are then doubtful.
+fn remove_impossible(run: &mut Run) {
+    for node in &mut run.nodes {
+        let mut removed = plausible::remove_impossible(&mut node.signals);
+        if let Some(beside) = &mut node.beside {
+            removed.extend(plausible::remove_impossible(beside));
+        }
+        if removed.is_empty() {
+            continue;
+        }
+        let more = removed.len().saturating_sub(MOST_NAMED);
+        removed.truncate(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        run.manifest.caveats.push(Caveat {
+            node: Some(node.record.name.clone()),
+            text: format!(
+                "{} has impossible values, which count as not observed: {}{more}; check its exporter and what rewrites its series",
+                node.record.name,
+                removed.join(", ")
+            ),
+        });
+    }
 }
 
 /// Give a run that was killed the end it did not get to write.
@@ -99,7 +178,7 @@ fn recovered(run: &mut Run) {
         phase.end.get_or_insert(end);
     }
     manifest.stopped =
-        Some("the program was killed; this is what it had written until then".to_owned());
+        Some("the program was killed, or could not write any more; this is what it had written until then".to_owned());
 }
 
 /// The embedded sampler's signals, whatever the nodes' source is.
@@ -107,7 +186,7 @@ fn recovered(run: &mut Run) {
 /// # Errors
 /// Never for a damaged journal: damaged lines are passed over.
 pub fn embedded_signals(folder: &RunFolder, interval_s: f64) -> SignalSet {
-    derived(&samples(folder.path(), names::SAMPLES, &mut 0), interval_s)
+    derived(&samples(folder.path(), names::SAMPLES, &mut Reading::default()), interval_s)
 }
 
 /// What the sampler of a node that is loaded saw beside its Prometheus.
@@ -115,12 +194,12 @@ fn beside(
     folder: &Path,
     record: &NodeRecord,
     here: &RawSet,
-    damaged: &mut usize,
+    reading: &mut Reading,
 ) -> Option<SignalSet> {
     if record.source == SourceKind::Embedded || !record.loaded {
         return None;
     }
-    let far = record.agent.then(|| samples(folder, &names::samples_of(&record.name), damaged));
+    let far = record.agent.then(|| samples(folder, &names::samples_of(&record.name), reading));
     let raw = far.as_ref().unwrap_or(here);
     let between: Vec<f64> = raw
         .times
@@ -237,50 +316,118 @@ fn joined(earlier: &[Point], later: &[Point]) -> Vec<Point> {
     all.into_iter().map(|(t, v)| Point { t, v }).collect()
 }
 
-fn samples(folder: &Path, name: &str, damaged: &mut usize) -> RawSet {
+fn samples(folder: &Path, name: &str, reading: &mut Reading) -> RawSet {
     let mut raw = RawSet::default();
     let mut keys: Vec<Option<Key>> = Vec::new();
-    for line in lines::<SampleLine>(&folder.join(name), damaged) {
+    let mut damaged = 0;
+    for line in lines::<SampleLine>(folder, name, reading) {
         match line {
             SampleLine::Columns { columns } => {
                 keys = columns.iter().map(|column| Key::parse(column)).collect();
+                damaged += keys.iter().filter(|key| key.is_none()).count();
             }
             SampleLine::Row { t, v } => {
-                let values =
-                    keys.iter().zip(v).filter_map(|(key, v)| Some((key.clone()?, v?))).collect();
-                raw.push(&Snapshot { t: Timestamp(t), values });
+                let t = Timestamp(t);
+                let is_possible = |v: &Option<f64>| v.is_none_or(|v| plausible::value(v).is_some());
+                // A row of other columns than those that are known says nothing.
+                if v.len() != keys.len() || !plausible::is_time(t) || !v.iter().all(is_possible) {
+                    damaged += 1;
+                    continue;
+                }
+                let pairs = keys.iter().zip(v);
+                let values = pairs.filter_map(|(key, v)| Some((key.clone()?, v?))).collect();
+                raw.push(&Snapshot { t, values });
             }
         }
     }
+    reading.damaged += damaged;
     raw
 }
+
+/// What workers did, as far as it can be.
+fn workers(folder: &Path, reading: &mut Reading) -> Vec<WorkerInterval> {
+    let mut impossible = 0;
+    let workers = lines::<WorkerInterval>(folder, names::WORKERS, reading)
+        .filter(|one| {
+            let is_amount = |v: f64| (0.0..=plausible::LARGEST).contains(&v);
+            let good = (0.0..=1e9).contains(&one.seconds)
+                && (0.0..=1e12).contains(&one.cpu_s)
+                && is_amount(one.achieved)
+                && one.requested.is_none_or(is_amount);
+            impossible += usize::from(!good);
+            good
+        })
+        .collect();
+    reading.damaged += impossible;
+    workers
+}
+
+/// Bytes of a journal's line at most: a day of one signal, a point a second, has 3 MB.
+const LONGEST_LINE: u64 = 64 << 20;
 
 /// The whole lines of a journal, read as they are asked for; a last line
 /// without its end was being written when the program was killed, and is left
 /// out.
-fn lines<'a, T: DeserializeOwned + 'a>(
-    path: &Path,
-    damaged: &'a mut usize,
-) -> impl Iterator<Item = T> + use<'a, T> {
-    let mut reader =
-        fs::File::open(path).ok().map(|file| BufReader::with_capacity(256 << 10, file));
-    let mut line = Vec::new();
-    std::iter::from_fn(move || {
+struct Lines<'a> {
+    reader: Option<BufReader<fs::File>>,
+    line: Vec<u8>,
+    name: String,
+    tally: Tally,
+    reading: &'a mut Reading,
+}
+
+impl<'a> Lines<'a> {
+    fn open(folder: &Path, name: &str, reading: &'a mut Reading) -> Self {
+        let path = folder.join(name);
+        // A pipe of that name would never open.
+        let is_file = fs::metadata(&path).is_ok_and(|about| about.is_file());
+        let file = is_file.then(|| fs::File::open(&path).ok()).flatten();
+        Self {
+            reader: file.map(|file| BufReader::with_capacity(256 << 10, file)),
+            line: Vec::new(),
+            name: name.to_owned(),
+            tally: Tally::default(),
+            reading,
+        }
+    }
+
+    fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
         loop {
-            line.clear();
-            reader.as_mut()?.read_until(b'\n', &mut line).ok()?;
-            if line.pop() != Some(b'\n') {
+            self.line.clear();
+            let reader = self.reader.as_mut()?;
+            let read = reader.take(LONGEST_LINE).read_until(b'\n', &mut self.line).ok()?;
+            self.tally.add(&self.line);
+            if self.line.pop() != Some(b'\n') {
+                self.reading.damaged += usize::from(read as u64 == LONGEST_LINE);
+                self.end();
                 return None;
             }
-            if line.is_empty() {
+            if self.line.is_empty() {
                 continue;
             }
-            match serde_json::from_slice(&line) {
+            match serde_json::from_slice(&self.line) {
                 Ok(value) => return Some(value),
-                Err(_) => *damaged += 1,
+                Err(_) => self.reading.damaged += 1,
             }
         }
-    })
+    }
+
+    /// Keep what the file held.
+    fn end(&mut self) {
+        if self.reader.take().is_some() {
+            let seal = std::mem::take(&mut self.tally).seal();
+            self.reading.seals.insert(std::mem::take(&mut self.name), seal);
+        }
+    }
+}
+
+fn lines<'a, T: DeserializeOwned + 'a>(
+    folder: &Path,
+    name: &str,
+    reading: &'a mut Reading,
+) -> impl Iterator<Item = T> + use<'a, T> {
+    let mut lines = Lines::open(folder, name, reading);
+    std::iter::from_fn(move || lines.next())
 }
 
 #[cfg(test)]
@@ -313,13 +460,13 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         for cut in 0..=bytes.len() {
             fs::write(&path, &bytes[..cut]).unwrap();
-            let mut damaged = 0;
-            let raw = samples(folder.path(), names::SAMPLES, &mut damaged);
-            assert_eq!(damaged, 0, "cut at {cut}");
+            let mut reading = Reading::default();
+            let raw = samples(folder.path(), names::SAMPLES, &mut reading);
+            assert_eq!(reading.damaged, 0, "cut at {cut}");
             let times: Vec<i64> = raw.times.iter().map(|t| t.0).collect();
             assert_eq!(times, [1, 2, 3][..times.len()], "cut at {cut}");
         }
-        let raw = samples(folder.path(), names::SAMPLES, &mut 0);
+        let raw = samples(folder.path(), names::SAMPLES, &mut Reading::default());
         assert_eq!(raw.of("b").next().unwrap().1.len(), 1);
     }
 

@@ -7,6 +7,7 @@ pub mod companions;
 pub mod containers;
 pub mod decode;
 pub mod discovery;
+pub mod limits;
 pub mod machines;
 pub mod places;
 pub mod recorded;

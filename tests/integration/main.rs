@@ -22,6 +22,7 @@ mod expressions;
 mod fakes;
 mod faults;
 mod fleet;
+mod hostile;
 mod http;
 mod inventory;
 mod lab;

@@ -26,8 +26,15 @@ use crate::{
 pub(in crate::load) fn run(work: &HttpWork, context: &Context<'_>) -> Failure {
     match start(work, context) {
         Ok(()) => Failure { stage: Stage::None, errno: 0 },
-        Err(error) if NoTls::is(&error) => Failure { stage: Stage::Tls, errno: libc::EPROTO },
-        Err(error) => failure(Stage::Connect, &error),
+        Err(error) => in_short(&error),
+    }
+}
+
+fn in_short(error: &io::Error) -> Failure {
+    if NoTls::is(error) {
+        Failure { stage: Stage::Tls, errno: libc::EPROTO }
+    } else {
+        failure(Stage::Connect, error)
     }
 }
 
@@ -61,16 +68,18 @@ fn start(work: &HttpWork, context: &Context<'_>) -> io::Result<()> {
         } else {
             let server = server::Server::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
             let to = server.address()?;
-            scope.spawn(move || server.serve(|_| ()));
+            std::thread::Builder::new().spawn_scoped(scope, move || server.serve(|_| ()))?;
             (own(to), to)
         };
         // HTTP/1.1 without TLS is what loads hardest and is done here; for the
         // rest there is a library that does it well.
-        if work.http2 || url.tls {
+        let ended = if work.http2 || url.tls {
             client::run(work, &url, &request, context)
         } else {
             epoll::run(work, &request.head(&url), to, context)
-        }
+        };
+        // The server's thread never ends, and would be waited for.
+        ended.or_else(|error| context.end(in_short(&error)))
     })
 }
 

@@ -41,6 +41,8 @@ fn start(work: &NetWork, context: &Context<'_>) -> io::Result<()> {
                 sink::serve(scope, &sink, context)
             };
         }
+        // The sink's thread never ends, and would be waited for.
+        let end = |error: io::Error| context.end(failure(Stage::Connect, &error));
         let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let target = |own_sink: SocketAddr| {
             work.target
@@ -52,23 +54,24 @@ fn start(work: &NetWork, context: &Context<'_>) -> io::Result<()> {
             let sink = sink::udp(own)?;
             let to = target(sink.local_addr()?);
             if work.target.is_none() {
-                scope.spawn(move || sink::receive(&sink, context));
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || sink::receive(&sink, context))?;
             }
-            udp::run(work, to, context)
+            udp::run(work, to, context).or_else(end)
         } else {
             let sink = sink::tcp(own)?;
             let to = target(sink.local_addr()?);
             if work.target.is_none() {
                 let churn = work.pattern == Pattern::Connect;
-                scope.spawn(move || {
+                std::thread::Builder::new().spawn_scoped(scope, move || {
                     if churn {
                         sink::accept_only(&sink)
                     } else {
                         sink::serve(scope, &sink, context)
                     }
-                });
+                })?;
             }
-            tcp::run(work, to, context)
+            tcp::run(work, to, context).or_else(end)
         }
     })
 }

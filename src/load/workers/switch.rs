@@ -19,12 +19,16 @@ pub(in crate::load) fn run(rate: Option<f64>, futex: bool, context: &Context<'_>
 fn by_futex(rate: Option<f64>, context: &Context<'_>) -> Failure {
     let (turns, near) = (Turns::default(), thread::current());
     thread::scope(|scope| {
-        let far = scope.spawn(|| {
+        let hand_back = || {
             loop {
                 turns.wait(true);
                 turns.hand(false, &near);
             }
-        });
+        };
+        let far = match thread::Builder::new().spawn_scoped(scope, hand_back) {
+            Ok(far) => far,
+            Err(error) => return failure(Stage::Fork, &error),
+        };
         let mut schedule = rate.map(Schedule::new);
         let start = context.begin();
         loop {
@@ -63,7 +67,10 @@ fn by_pipe(rate: Option<f64>, context: &Context<'_>) -> Failure {
     let (mut far_in, mut near_out) = there;
     let (mut near_in, mut far_out) = back;
     thread::scope(|scope| {
-        scope.spawn(move || answer(&mut far_in, &mut far_out));
+        let answering = move || answer(&mut far_in, &mut far_out);
+        if let Err(error) = thread::Builder::new().spawn_scoped(scope, answering) {
+            return failure(Stage::Fork, &error);
+        }
         let mut schedule = rate.map(Schedule::new);
         let start = context.begin();
         loop {

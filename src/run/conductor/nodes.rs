@@ -43,6 +43,9 @@ impl Conductor<'_> {
                     return;
                 }
                 let keys = self.columns.get(&node).map_or(&[] as &[_], Vec::as_slice);
+                if keys.len() != v.len() {
+                    return;
+                }
                 let values =
                     keys.iter().zip(v).filter_map(|(key, v)| Some((key.clone()?, v?))).collect();
                 let snapshot = Snapshot { t, values };

@@ -33,10 +33,19 @@ pub(super) fn probe(nodes: &[Watched]) -> Vec<Way> {
     let mut ways = Vec::new();
     for some in nodes.chunks(AT_ONCE) {
         std::thread::scope(|scope| {
-            let tries: Vec<_> =
-                some.iter().map(|node| scope.spawn(|| way_to(&node.instance))).collect();
+            let tries: Vec<_> = some
+                .iter()
+                .map(|node| {
+                    let look = || way_to(&node.instance);
+                    std::thread::Builder::new().spawn_scoped(scope, look).map_err(|_| node)
+                })
+                .collect();
             let lost = || Way::Other("the attempt ended by itself".to_owned());
-            ways.extend(tries.into_iter().map(|one| one.join().unwrap_or_else(|_| lost())));
+            ways.extend(tries.into_iter().map(|one| match one {
+                Ok(look) => look.join().unwrap_or_else(|_| lost()),
+                // There is no thread to be had: one after the other.
+                Err(node) => way_to(&node.instance),
+            }));
         });
     }
     ways

@@ -149,12 +149,12 @@ fn named() -> BTreeMap<u64, String> {
 /// it, its interfaces and counters are still seen.
 fn inside(path: PathBuf, queues: bool) -> (Option<Queues>, Option<f64>) {
     // A thread that goes there never comes back; it ends there.
-    let visitor = std::thread::spawn(move || {
+    let visitor = std::thread::Builder::new().spawn(move || {
         let file = File::open(path).ok()?;
         setns(&file, CloneFlags::CLONE_NEWNET).ok()?;
         // /proc/sys/net shows the reading thread's namespace.
         let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
         Some((queues.then(Queues::open).flatten(), range.as_deref().and_then(network::ports_of)))
     });
-    visitor.join().ok().flatten().unwrap_or((None, None))
+    visitor.ok().and_then(|visitor| visitor.join().ok()).flatten().unwrap_or((None, None))
 }

@@ -11,11 +11,13 @@ use serde::{
     de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::model::{series::Point, time::Timestamp};
-
-/// Series of one answer that are read at most. A thousand nodes have five
-/// thousand in the largest of our queries.
-pub const MOST_SERIES: usize = 200_000;
+use super::limits::{self, LONGEST_TEXT, MOST_SERIES, some, too_long};
+use crate::model::{
+    plausible,
+    series::Point,
+    text::{LONGEST_MESSAGE, LONGEST_NAME, short},
+    time::Timestamp,
+};
 
 /// One series of an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +123,7 @@ struct Targets {
 /// When the server says so, or what comes is not JSON of the API's form, or has
 /// more series than [`MOST_SERIES`].
 pub fn reply(body: impl Read) -> Result<Reply, Error> {
-    let mut start = Start { inner: body, bytes: Vec::new() };
+    let mut start = Start { inner: body, bytes: Vec::new(), unended: 0 };
     let envelope: Result<Envelope, _> = {
         let mut reader = BufReader::with_capacity(64 << 10, &mut start);
         serde_json::from_reader(&mut reader)
@@ -130,15 +132,23 @@ pub fn reply(body: impl Read) -> Result<Reply, Error> {
         why,
         body: String::from_utf8_lossy(&start.bytes).into_owned(),
     };
-    let envelope = envelope.map_err(|error| foreign(error.to_string()))?;
+    let envelope = envelope.map_err(|error| foreign(short(&error.to_string(), LONGEST_NAME)))?;
     if envelope.status != "success" {
-        return Err(Error::Refused { kind: envelope.error_type, message: envelope.error });
+        return Err(Error::Refused {
+            kind: short(&envelope.error_type, LONGEST_NAME),
+            message: short(&envelope.error, LONGEST_MESSAGE),
+        });
     }
     let data = envelope.data.ok_or_else(|| foreign("it has no data".to_owned()))?;
     if !["matrix", "vector"].contains(&data.result_type.as_str()) {
-        return Err(foreign(format!("its result is a {}", data.result_type)));
+        let kind = short(&data.result_type, LONGEST_NAME);
+        return Err(foreign(format!("its result is a {kind}")));
     }
-    Ok(Reply { series: data.result.0, warnings: envelope.warnings, infos: envelope.infos })
+    Ok(Reply {
+        series: data.result.0,
+        warnings: some(&envelope.warnings),
+        infos: some(&envelope.infos),
+    })
 }
 
 /// An answer of `targets`.
@@ -150,25 +160,52 @@ pub fn targets(body: &[u8]) -> Result<Vec<Target>, Error> {
         why,
         body: String::from_utf8_lossy(body.get(..200).unwrap_or(body)).into_owned(),
     };
+    let mut reader = Start { inner: body, bytes: Vec::new(), unended: 0 };
     let envelope: TargetsEnvelope =
-        serde_json::from_slice(body).map_err(|error| foreign(error.to_string()))?;
+        serde_json::from_reader(BufReader::with_capacity(64 << 10, &mut reader))
+            .map_err(|error| foreign(short(&error.to_string(), LONGEST_NAME)))?;
     if envelope.status != "success" {
-        return Err(foreign(format!("its status is {:?}", envelope.status)));
+        let status = short(&envelope.status, LONGEST_NAME);
+        return Err(foreign(format!("its status is {status:?}")));
     }
-    Ok(envelope.data.ok_or_else(|| foreign("it has no data".to_owned()))?.active_targets)
+    let data = envelope.data.ok_or_else(|| foreign("it has no data".to_owned()))?;
+    if data.active_targets.len() > MOST_SERIES {
+        return Err(foreign(format!("it has more than {MOST_SERIES} targets")));
+    }
+    let targets: Vec<Target> = data.active_targets.into_iter().map(limits::target).collect();
+    if let Some(why) = targets.iter().find_map(|target| too_long(&target.labels)) {
+        return Err(foreign(why));
+    }
+    Ok(targets)
 }
 
-/// Keeps the first bytes of what it reads, for the error that shows them.
+/// Keeps the first bytes of what it reads, for the error that shows them, and ends an
+/// answer with a text of megabytes before it is held in memory twice.
 struct Start<R> {
     inner: R,
     bytes: Vec<u8>,
+    /// Bytes since a quotation mark that ends or begins a text.
+    unended: usize,
 }
 
 impl<R: Read> Read for Start<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         let room = 200_usize.saturating_sub(self.bytes.len()).min(read);
-        self.bytes.extend_from_slice(buffer.get(..room).unwrap_or(&[]));
+        let part = buffer.get(..read).unwrap_or(&[]);
+        self.bytes.extend_from_slice(part.get(..room).unwrap_or(part));
+        // Within a text a quotation mark has a backslash before it.
+        let last = (0..part.len()).rev().find(|at| {
+            part.get(*at) == Some(&b'"')
+                && at.checked_sub(1).and_then(|at| part.get(at)) != Some(&b'\\')
+        });
+        self.unended = last.map_or(self.unended + read, |at| read - at);
+        if self.unended > LONGEST_TEXT {
+            return Err(io::Error::other(format!(
+                "a text in it is longer than {} KiB",
+                LONGEST_TEXT >> 10
+            )));
+        }
         Ok(read)
     }
 }
@@ -246,6 +283,9 @@ impl<'de> Deserialize<'de> for Item {
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
+                if let Some(why) = too_long(&answer.labels) {
+                    return Err(de::Error::custom(why));
+                }
                 Ok(Item::Series(answer))
             }
         }
@@ -279,14 +319,15 @@ impl<'de> Deserialize<'de> for Points {
     }
 }
 
-/// `[time, "value"]`; nothing for NaN and infinities.
+/// `[time, "value"]`; nothing for NaN, infinities and what cannot have been measured.
 struct Pair(Option<Point>);
 
 impl<'de> Deserialize<'de> for Pair {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (t, Value(v)) = Deserialize::deserialize(deserializer)?;
-        let is_usable = v.is_finite() && f64::is_finite(t);
-        Ok(Self(is_usable.then(|| Point { t: Timestamp::from_seconds(t), v })))
+        let (t, Value(v)): (f64, Value) = Deserialize::deserialize(deserializer)?;
+        let at = Timestamp::from_seconds(t);
+        let v = plausible::value(v).filter(|_| t.is_finite() && plausible::is_time(at));
+        Ok(Self(v.map(|v| Point { t: at, v })))
     }
 }
 
@@ -315,6 +356,7 @@ impl<'de> Deserialize<'de> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::prometheus::limits::{LONGEST_LABEL, MOST_LABELS};
 
     fn fixture(name: &str) -> Vec<u8> {
         let path = format!("{}/tests/fixtures/prometheus/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -360,6 +402,64 @@ mod tests {
             assert!(matches!(reply(&*fixture(name)), Err(Error::Foreign { .. })), "{name}");
         }
         assert!(matches!(reply(&b"<html>Log in</html>"[..]), Err(Error::Foreign { .. })));
+    }
+
+    fn vector(labels: &str, value: &str) -> String {
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{{labels}}},"value":{value}}}]}}}}"#
+        )
+    }
+
+    #[test]
+    fn what_cannot_have_been_measured_is_left_out() {
+        let points =
+            |value: &str| reply(vector("", value).as_bytes()).unwrap().series[0].points.clone();
+        assert_eq!(points("[1.5,\"4.9e-324\"]")[0].v, 0.0);
+        assert_eq!(points("[1.5,\"-1e-200\"]")[0].v, 0.0);
+        assert_eq!(points("[1.5,\"0.25\"]").len(), 1);
+        for value in ["[1.5,\"1e308\"]", "[-5,\"1\"]", "[1e300,\"1\"]", "[99999999999,\"1\"]"] {
+            assert!(points(value).is_empty(), "{value}");
+        }
+    }
+
+    #[test]
+    fn labels_have_a_length_and_a_number() {
+        let long = format!("\"a\":\"{}\"", "x".repeat(LONGEST_LABEL + 1));
+        let many: Vec<String> = (0..=MOST_LABELS).map(|n| format!("\"l{n}\":\"x\"")).collect();
+        let longest = format!("\"a\":\"{}\"", "\\\"".repeat(5 << 20));
+        for (labels, why) in
+            [(long, "bytes"), (many.join(","), "labels"), (longest, "longer than 128 KiB")]
+        {
+            let error = reply(vector(&labels, "[1,\"1\"]").as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(why) && error.len() < 1500, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_short_and_visible() {
+        let refused = format!(
+            r#"{{"status":"error","errorType":"bad\u001b[2J","error":"{}"}}"#,
+            "x\\u202e".repeat(3000)
+        );
+        let error = reply(refused.as_bytes()).unwrap_err().to_string();
+        assert!(error.len() < 12_000 && crate::model::text::is_visible(&error), "{error}");
+        let warnings = vec!["\"w\""; 2000].join(",");
+        let warned = format!(
+            r#"{{"status":"success","data":{{"resultType":"vector","result":[]}},"warnings":[{warnings}]}}"#
+        );
+        let warnings = reply(warned.as_bytes()).unwrap().warnings;
+        assert_eq!((warnings.len(), warnings[10].as_str()), (11, "and 1990 more"));
+    }
+
+    #[test]
+    fn an_interval_of_zero_is_none() {
+        for (interval, kept) in [("0s", ""), ("15s", "15s"), ("900d", ""), ("x", "")] {
+            let body = format!(
+                r#"{{"status":"success","data":{{"activeTargets":[{{"scrapeInterval":"{interval}","lastScrapeDuration":1e300}}]}}}}"#
+            );
+            let target = &targets(body.as_bytes()).unwrap()[0];
+            assert_eq!((target.scrape_interval.as_str(), target.last_scrape_duration), (kept, 0.0));
+        }
     }
 
     #[test]

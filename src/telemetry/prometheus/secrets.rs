@@ -1,6 +1,6 @@
 //! Credentials, read when they are needed and never stored or shown.
 
-use std::{env, fmt, fs, path::Path};
+use std::{env, fmt, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::scenario::plan::Telemetry;
 
@@ -91,6 +91,29 @@ pub fn read(telemetry: &Telemetry) -> Result<Auth, Error> {
         .map_or(Auth::None, |token| Auth::Bearer(Secret(token))))
 }
 
+/// What is wrong with the permissions of the files that hold secrets, a sentence each: one
+/// that other users can read or change is none.
+pub fn exposed(telemetry: &Telemetry) -> Vec<String> {
+    let files = [
+        ("password", &telemetry.password_file),
+        ("token", &telemetry.token_file),
+        ("key", &telemetry.key_file),
+    ];
+    let given = files.into_iter().filter_map(|(what, path)| Some((what, path.as_deref()?)));
+    given.filter_map(|(what, path)| exposed_file(what, path)).collect()
+}
+
+/// The same of one file.
+pub fn exposed_file(what: &str, path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o006 != 0).then(|| {
+        let shown = path.display();
+        format!(
+            "every user of this machine can read or change the {what} file {shown} (mode {mode:o}): chmod 600 {shown}"
+        )
+    })
+}
+
 /// The text of a file without the line end that editors add.
 pub(super) fn file(what: &'static str, path: &Path) -> Result<String, Error> {
     let shown = path.display().to_string();
@@ -111,6 +134,18 @@ mod tests {
     fn a_secret_is_not_printed() {
         let auth = Auth::Basic { username: "u".into(), password: Secret("hunter2".into()) };
         assert!(!format!("{auth:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "abc").unwrap();
+        for (mode, told) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o666, 1)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let telemetry = Telemetry { token_file: Some(path.clone()), ..Telemetry::default() };
+            assert_eq!(exposed(&telemetry).len(), told, "{mode:o}");
+        }
     }
 
     #[test]

@@ -19,7 +19,11 @@ pub(super) fn run(common: &Common<'_>, mut buffers: Vec<&mut [u8]>, seed: &mut u
         let first = buffers.pop();
         for (lane, buffer) in (1..).zip(buffers) {
             let (seed, schedule) = (next(seed) | 1, &schedule);
-            scope.spawn(move || operate(common, schedule, lane, buffer, seed));
+            let operate = move || operate(common, schedule, lane, buffer, seed);
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, operate) {
+                // Fewer than were asked for would be another load.
+                common.context.end(failure(Stage::Fork, &error));
+            }
         }
         if let Some(buffer) = first {
             operate(common, &schedule, 0, buffer, next(seed) | 1);

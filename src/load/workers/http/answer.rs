@@ -222,6 +222,62 @@ mod tests {
         }
     }
 
+    /// Mutated answers in pieces: no panic, an end, and never more kept than a head has.
+    /// `STRESSOR_FUZZ` is the number of inputs.
+    #[test]
+    fn mutated_answers_do_no_harm() {
+        let wanted = std::env::var("STRESSOR_FUZZ").ok().and_then(|text| text.parse().ok());
+        let base: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n10;x=y\r\n0123456789abcdef\r\n0\r\nTrailer: t\r\n\r\n";
+        let parts: [&[u8]; 10] = [
+            b"\r\n",
+            b"\r\n\r\n",
+            b"ffffffffffffffff\r\n",
+            b"-1",
+            b"18446744073709551615",
+            b"0\r\n",
+            b"\0\xff\xfe",
+            b"HTTP/1.1 999 ",
+            b"Content-Length: 9\r\n",
+            b"Transfer-Encoding: chunked\r\n",
+        ];
+        let mut seed = 0x5eed_u64;
+        let mut below = |most: usize| {
+            let number = crate::load::random::next(&mut seed) >> 16;
+            usize::try_from(number).unwrap_or(0) % most.max(1)
+        };
+        for _ in 0..wanted.unwrap_or(2000_u32) {
+            let mut bytes = base.to_vec();
+            for _ in 0..=below(4) {
+                let at = below(bytes.len());
+                let end = (at + below(20)).min(bytes.len());
+                match below(5) {
+                    0 => bytes[at] = u8::try_from(below(256)).unwrap(),
+                    1 => drop(bytes.drain(at..end)),
+                    2 => drop(bytes.splice(at..end, parts[below(parts.len())].iter().copied())),
+                    3 => bytes.truncate(at.max(1)),
+                    _ => drop(bytes.splice(at..at, std::iter::repeat_n(b'A', below(100_000)))),
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'H');
+                }
+            }
+            let mut reader = Reader::new(below(2) == 0);
+            let (mut kept, piece) = (Vec::new(), 1 + below(bytes.len()));
+            'connection: for part in bytes.chunks(piece) {
+                kept.extend_from_slice(part);
+                loop {
+                    let Ok(fed) = reader.feed(&kept) else { break 'connection };
+                    assert!(fed.used <= kept.len());
+                    kept.drain(..fed.used);
+                    if !fed.complete {
+                        break;
+                    }
+                }
+                assert!(kept.len() < LONGEST_HEAD + 16, "{} bytes kept", kept.len());
+            }
+        }
+    }
+
     proptest::proptest! {
         /// Of any bytes: no panic, and never more used than given.
         #[test]

@@ -14,9 +14,13 @@ use tokio::{
     sync::{Mutex, mpsc},
 };
 
-use super::{super::Context, End, arrivals, count, request::Request};
+use super::{
+    super::{Context, failure},
+    End, arrivals, count,
+    request::Request,
+};
 use crate::{
-    load::{arrivals::Arrivals, pacer::Due},
+    load::{arrivals::Arrivals, pacer::Due, shared::Stage},
     scenario::plan::{HttpWork, Url},
 };
 
@@ -62,7 +66,10 @@ pub(super) fn run(
     std::thread::scope(|scope| {
         if let Some(arrivals) = open {
             // A thread of its own: the runtime's clock counts milliseconds.
-            scope.spawn(move || announce(arrivals, start, &due, context));
+            let announce = move || announce(arrivals, start, &due, context);
+            if let Err(error) = std::thread::Builder::new().spawn_scoped(scope, announce) {
+                context.end(failure(Stage::Fork, &error));
+            }
         }
         let streams = clients.iter().flat_map(|client| (0..work.streams).map(move |_| client));
         let all = streams.map(|client| repeat(&sending, client, queue.as_ref(), context));

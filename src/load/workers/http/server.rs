@@ -16,8 +16,9 @@ const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nstressor\n";
 /// What the listening socket's events are called.
 const LISTENER: u64 = u64::MAX;
-/// No request is longer; a longer one ends its connection.
-const LONGEST: usize = 16 << 20;
+/// No head of a request is longer; a longer one ends its connection. A body may have any
+/// length: it is thrown away as it comes.
+const LONGEST_HEAD: usize = 64 << 10;
 
 pub(super) struct Server {
     listener: TcpListener,
@@ -75,7 +76,7 @@ impl Server {
                     epoll.add(stream.as_fd(), event).map_err(io::Error::from)
                 });
             if added.is_ok() {
-                open.insert(key, Client { stream, unread: Vec::new() });
+                open.insert(key, Client { stream, unread: Vec::new(), body: None });
             }
         }
     }
@@ -83,60 +84,128 @@ impl Server {
 
 struct Client {
     stream: TcpStream,
+    /// The start of a head that is not complete.
     unread: Vec<u8>,
+    /// The request whose body is to come.
+    body: Option<Request>,
+}
+
+/// A request whose head is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    /// Bytes of it that are to come, or that its head has.
+    length: u64,
+    /// Whether the connection ends with it.
+    close: bool,
+    is_head: bool,
 }
 
 impl Client {
     /// Read and answer; whether the connection goes on.
     fn go_on(&mut self, scratch: &mut [u8], answered: &impl Fn(u64)) -> bool {
-        match self.stream.read(scratch) {
+        let got = match self.stream.read(scratch) {
             Ok(0) => return false,
-            Ok(got) => self.unread.extend(scratch.get(..got).unwrap_or(&[])),
+            Ok(got) => scratch.get(..got).unwrap_or(&[]),
             Err(error) => {
                 return matches!(
                     error.kind(),
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
                 );
             }
-        }
-        while let Some((length, close, is_head)) = request(&self.unread) {
-            if length > self.unread.len() {
-                return length <= LONGEST;
-            }
-            self.unread.drain(..length);
-            let body = if is_head { ANSWER.len() - b"stressor\n".len() } else { ANSWER.len() };
+        };
+        self.take(got, |stream, request| {
+            let body =
+                if request.is_head { ANSWER.len() - b"stressor\n".len() } else { ANSWER.len() };
             let answer = ANSWER.get(..body).unwrap_or(ANSWER);
             // So few bytes find room; a client that does not read is let go.
-            if self.stream.write_all(answer).is_err() || close {
+            if stream.write_all(answer).is_err() || request.close {
                 return false;
             }
             answered(body as u64);
+            true
+        })
+    }
+
+    /// Take bytes of requests, of which only an unfinished head is kept; whether the
+    /// connection goes on.
+    fn take(
+        &mut self,
+        mut got: &[u8],
+        mut answer: impl FnMut(&mut TcpStream, Request) -> bool,
+    ) -> bool {
+        loop {
+            if let Some(request) = &mut self.body {
+                let part = usize::try_from(request.length).unwrap_or(usize::MAX).min(got.len());
+                request.length -= part as u64;
+                got = got.get(part..).unwrap_or(&[]);
+                if request.length > 0 {
+                    return true;
+                }
+                let request = *request;
+                self.body = None;
+                if !answer(&mut self.stream, request) {
+                    return false;
+                }
+            }
+            if got.is_empty() {
+                return true;
+            }
+            // Most heads come in one piece and are read where they lie.
+            let before = self.unread.len();
+            if before > 0 {
+                let room = LONGEST_HEAD.saturating_sub(before).min(got.len());
+                self.unread.extend_from_slice(got.get(..room).unwrap_or(&[]));
+            }
+            let head = if before > 0 { self.unread.as_slice() } else { got };
+            match request(head) {
+                Head::Complete(length, request) => {
+                    got = got.get(length.saturating_sub(before)..).unwrap_or(&[]);
+                    self.unread.clear();
+                    self.body = Some(request);
+                }
+                Head::Partial if head.len() < LONGEST_HEAD => {
+                    if before == 0 {
+                        self.unread.extend_from_slice(got);
+                    }
+                    return true;
+                }
+                Head::Partial | Head::Broken => return false,
+            }
         }
-        self.unread.len() <= LONGEST
     }
 }
 
-/// Length of the first request, whether the connection ends with it, and
-/// whether it is a HEAD; `None` before its head is complete.
-fn request(bytes: &[u8]) -> Option<(usize, bool, bool)> {
+/// What the start of a connection's bytes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    /// A head of this many bytes.
+    Complete(usize, Request),
+    /// The start of one.
+    Partial,
+    /// No request, which ends its connection.
+    Broken,
+}
+
+fn request(bytes: &[u8]) -> Head {
     let mut headers = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(head)) => {
-            let (mut body, mut close) = (0, false);
+            let (mut length, mut close) = (0, false);
             for header in request.headers.iter() {
                 let value = std::str::from_utf8(header.value).unwrap_or("").trim();
                 if header.name.eq_ignore_ascii_case("content-length") {
-                    body = value.parse().unwrap_or(usize::MAX / 2);
+                    let Ok(announced) = value.parse() else { return Head::Broken };
+                    length = announced;
                 } else if header.name.eq_ignore_ascii_case("connection") {
                     close = value.eq_ignore_ascii_case("close");
                 }
             }
-            Some((head.saturating_add(body), close, request.method == Some("HEAD")))
+            let is_head = request.method == Some("HEAD");
+            Head::Complete(head, Request { length, close, is_head })
         }
-        Ok(httparse::Status::Partial) => None,
-        // What is no request ends its connection.
-        Err(_) => Some((usize::MAX, true, false)),
+        Ok(httparse::Status::Partial) => Head::Partial,
+        Err(_) => Head::Broken,
     }
 }
 
@@ -144,13 +213,60 @@ fn request(bytes: &[u8]) -> Option<(usize, bool, bool)> {
 mod tests {
     use super::*;
 
+    fn complete(head: usize, length: u64, close: bool, is_head: bool) -> Head {
+        Head::Complete(head, Request { length, close, is_head })
+    }
+
     #[test]
     fn requests_are_told_apart() {
-        assert_eq!(request(b"GET / HTTP/1.1\r\n"), None);
-        assert_eq!(request(b"GET / HTTP/1.1\r\n\r\nGET"), Some((18, false, false)));
+        assert_eq!(request(b"GET / HTTP/1.1\r\n"), Head::Partial);
+        assert_eq!(request(b"GET / HTTP/1.1\r\n\r\nGET"), complete(18, 0, false, false));
         let post = b"POST / HTTP/1.1\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
-        assert_eq!(request(post), Some((post.len() + 5, true, false)));
-        assert_eq!(request(b"HEAD / HTTP/1.1\r\n\r\n"), Some((19, false, true)));
-        assert_eq!(request(b"\x16\x03\x01\x02"), Some((usize::MAX, true, false)));
+        assert_eq!(request(post), complete(post.len(), 5, true, false));
+        assert_eq!(request(b"HEAD / HTTP/1.1\r\n\r\n"), complete(19, 0, false, true));
+        assert_eq!(request(b"\x16\x03\x01\x02"), Head::Broken);
+        assert_eq!(request(b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), Head::Broken);
+    }
+
+    fn client() -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        Client { stream, unread: Vec::new(), body: None }
+    }
+
+    #[test]
+    fn bodies_are_thrown_away_as_they_come() {
+        let mut client = client();
+        let answered = std::cell::Cell::new(0);
+        let take = |client: &mut Client, bytes: &[u8]| {
+            client.take(bytes, |_, _| {
+                answered.set(answered.get() + 1);
+                true
+            })
+        };
+        assert!(take(&mut client, b"POST / HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n"));
+        let body = vec![b'x'; 1_000_000];
+        for _ in 0..1000 {
+            assert!(take(&mut client, &body));
+            assert!(client.unread.capacity() <= LONGEST_HEAD);
+        }
+        assert!(take(&mut client, b"GET / HTTP/1.1\r\n\r\n"));
+        assert_eq!(answered.get(), 2);
+        assert!(!take(&mut client, &vec![b'A'; 2 * LONGEST_HEAD]));
+    }
+
+    #[test]
+    fn requests_in_whatever_pieces_are_answered_once_each() {
+        let text = b"GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcHEAD / HTTP/1.1\r\n\r\n";
+        for piece in 1..=text.len() {
+            let (mut client, mut answered) = (client(), 0);
+            for part in text.chunks(piece) {
+                assert!(client.take(part, |_, _| {
+                    answered += 1;
+                    true
+                }));
+            }
+            assert_eq!((answered, client.unread.len()), (3, 0), "{piece}");
+        }
     }
 }

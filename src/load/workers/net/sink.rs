@@ -17,6 +17,10 @@ use super::super::{Context, listen};
 pub(super) const DISCARD: u8 = b'S';
 pub(super) const ECHO: u8 = b'R';
 
+/// The first byte of a datagram that answers one. It is no request, so that two sinks never
+/// answer one another.
+const ANSWER: u8 = b'A';
+
 /// The largest request that is answered.
 const LARGEST: u32 = 16 << 20;
 /// Bytes that one read throws away at most.
@@ -165,8 +169,7 @@ pub(super) fn receive(socket: &UdpSocket, context: &Context<'_>) -> io::Result<(
         match socket.recv_from(&mut datagram) {
             Ok((length, from)) => {
                 received(context);
-                let message = datagram.get(..length).unwrap_or(&[]);
-                if message.first() == Some(&ECHO) {
+                if let Some(message) = datagram.get_mut(..length).and_then(answer) {
                     // A lost answer is the other end's to notice.
                     let _ = socket.send_to(message, from);
                 }
@@ -179,8 +182,30 @@ pub(super) fn receive(socket: &UdpSocket, context: &Context<'_>) -> io::Result<(
     }
 }
 
+/// The answer to a datagram: as long as the request, and no request itself.
+fn answer(message: &mut [u8]) -> Option<&[u8]> {
+    let first = message.first_mut().filter(|first| **first == ECHO)?;
+    *first = ANSWER;
+    Some(message)
+}
+
 fn received(context: &Context<'_>) {
     if let Some(tally) = context.slot.tallies.first() {
         tally.fetch_add(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_not_answered() {
+        let mut request = *b"Rest";
+        let mut answered = answer(&mut request).unwrap().to_vec();
+        assert_eq!(answered, b"Aest");
+        assert_eq!(answer(&mut answered), None);
+        assert_eq!(answer(&mut []), None);
+        assert_eq!(answer(&mut [DISCARD, 1]), None);
     }
 }
