@@ -31,21 +31,24 @@ fn keys() -> String {
     out
 }
 
+/// Stands before the generated part of a page.
+const MARKER: &str =
+    "<!-- Generated: `UPDATE_DOCS=1 cargo test --test docs` rewrites what follows. -->";
+
 /// Asserts that a page of the manual ends with the generated text. With `UPDATE_DOCS=1`
-/// the page is rewritten from the generated text's first line on.
+/// the page is rewritten from the marker on.
 #[expect(clippy::expect_used, reason = "a page that cannot be read fails the test")]
 fn assert_page_ends_with(page: &str, generated: &str) {
     let path = format!("{}/docs/{page}", env!("CARGO_MANIFEST_DIR"));
     let manual = fs::read_to_string(&path).expect("the page is readable");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        let first = generated.trim_start().lines().next().expect("something is generated");
-        let head = manual.find(first).map_or(manual.as_str(), |at| &manual[..at]);
-        fs::write(&path, format!("{}\n\n{}", head.trim_end(), generated.trim_start()))
-            .expect("the page is writable");
+        let (head, _) = manual.split_once(MARKER).expect("the page has the marker");
+        let page = format!("{}\n\n{MARKER}\n\n{}", head.trim_end(), generated.trim_start());
+        fs::write(&path, page).expect("the page is writable");
         return;
     }
     assert!(
-        manual.ends_with(generated.trim_start()),
+        manual.ends_with(&format!("{MARKER}\n\n{}", generated.trim_start())),
         "docs/{page} is out of date: run `UPDATE_DOCS=1 cargo test --test docs`"
     );
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::model::{
     catalogue::{self, Class},
     mounts,
-    series::SignalSet,
+    series::{Signal, SignalSet},
     stats::Stat,
     time::Window,
     units::Unit,
@@ -286,6 +286,14 @@ fn shown(criterion: &Criterion, value: f64) -> f64 {
     if catalogue::unit_of(criterion.signal) == Some(Unit::Ratio) { share(value) } else { value }
 }
 
+/// A link that carries clearly more than its speed has another speed: virtual devices
+/// report a nominal one.
+fn is_disproved(name: &str, signal: &Signal, window: Window) -> bool {
+    const MOST: f64 = 1.1;
+    ["network_send_ratio", "network_receive_ratio"].contains(&name)
+        && signal.stat(Stat::Percentile(90), window).is_some_and(|most| most > MOST)
+}
+
 impl Seen<'_> {
     /// `720 GiB of huge pages are left out`, for what there is in the window.
     fn context(&self, resource: &Resource) -> Vec<String> {
@@ -314,7 +322,7 @@ impl Seen<'_> {
         // was there; refusals count over the whole phase, its setup included.
         let window = if class == Class::Error { self.whole } else { self.window };
         let samples = signal.slice(window).len();
-        if samples < FEWEST_SAMPLES {
+        if samples < FEWEST_SAMPLES || is_disproved(criterion.signal, signal, window) {
             return None;
         }
         let value = shown(criterion, signal.stat(criterion.stat, window)?);

@@ -109,7 +109,7 @@ impl Coverage {
         }
         if let Some(last) = self.vanished {
             text += &format!(
-                "{node} vanished at {} UTC: the last {} of the window have no samples (it crashed, was removed, or is no longer scraped). ",
+                "{node} vanished at {} UTC: the last {} of the window have no samples (it crashed, was removed, was unreachable, or is no longer scraped). ",
                 last.clock(),
                 share(window.end.since(last))
             );
@@ -154,12 +154,12 @@ pub(super) fn describe(node: &str, one: &Break) -> String {
     match &one.change {
         Change::Reboot(at) => format!("{node} was rebooted at {} UTC.", at.clock()),
         Change::BootTime => format!(
-            "The boot time of {node} changed between {} and {} UTC, but not to a time between them: another machine answers at its address, or its clock was set.",
+            "The boot time of {node} changed between {} and {} UTC, but not to a time between them: another machine answers at its address, or its clock was changed.",
             one.before.clock(),
             one.after.clock()
         ),
         Change::Host { was, is } => format!(
-            "Another machine answers at the address of {node} from {} UTC on: its host name was {was} and is {is}.",
+            "The host name at the address of {node} changed from {was} to {is} by {} UTC: another machine answers there, or the machine was renamed.",
             one.after.clock()
         ),
     }

@@ -310,7 +310,9 @@ impl Case<'_> {
             // Errors come in single events: from the first one on.
             let signal = signal(leading)?;
             let first = signal.points_in(self.whole).find(|point| point.v >= limit(leading))?;
-            Some(first.t.plus(-signal.window_s).max(self.whole.start))
+            // The sample before it, over nearly the same window, had none of it.
+            let newest = self.data.interval_s.min(signal.window_s);
+            Some(first.t.plus(-newest).max(self.whole.start))
         })
     }
 

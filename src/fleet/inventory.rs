@@ -202,7 +202,7 @@ pub fn ansible_list(inventory: &str, text: &str) -> Result<Vec<Member>, Error> {
     let mut left = MOST_STEPS;
     for group in list.keys().filter(|name| *name != "_meta") {
         let hosts = hosts_of(group, &list, &mut left)
-            .ok_or_else(|| no_list("its groups are nested beyond measure".to_owned()))?;
+            .ok_or_else(|| no_list("its groups are nested too deeply".to_owned()))?;
         for host in hosts {
             groups.entry(host).or_default().insert(group);
         }

@@ -33,7 +33,7 @@ pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool
         }
         Some(_) if line.len() as u64 == LONGEST_LINE => Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("it said a line of more than {} MiB", LONGEST_LINE >> 20),
+            format!("it sent a line of more than {} MiB", LONGEST_LINE >> 20),
         )),
         Some(_) => Ok(true),
     }

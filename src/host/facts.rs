@@ -101,9 +101,9 @@ fn pressure_absent(roots: &Roots) -> Option<String> {
                 .to_owned()
         }
         Some(libc::EOPNOTSUPP) => {
-            "the kernel has it switched off; boot with psi=1 to see waiting".to_owned()
+            "the kernel has it switched off; check permissions, container restrictions on /proc/pressure, and that the kernel runs with psi=1".to_owned()
         }
-        _ => format!("/proc/pressure cannot be read: {error}; boot with psi=1 to see waiting"),
+        _ => format!("/proc/pressure cannot be read: {error}; check permissions, container restrictions on /proc/pressure, and that the kernel runs with psi=1"),
     };
     let names: Vec<&str> = refused.iter().map(|(name, _)| *name).collect();
     let of = if names.len() == 3 { String::new() } else { format!(" of {}", names.join(" and ")) };

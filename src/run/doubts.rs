@@ -20,7 +20,7 @@ pub(super) fn of(collected: &Collected, nodes: &[NodeRecord]) -> (Vec<String>, V
     let mut caveats = Vec::new();
     for warning in &collected.warnings {
         let text = format!(
-            "Prometheus warned that its answer may be incomplete ({warning}): ask a server that has all of the data"
+            "Prometheus warned that its answer may be incomplete ({warning}): query an endpoint that has all the data"
         );
         caveats.push(Caveat { node: None, text });
     }
@@ -38,7 +38,7 @@ pub(super) fn of(collected: &Collected, nodes: &[NodeRecord]) -> (Vec<String>, V
     for (machine, labels) in &collected.strays.conflicts {
         let name = name_of(machine);
         let text = format!(
-            "series of {name} differ in the label {} and were left out, as it is not known which of them describe it: choose with telemetry.match (--match)",
+            "series of {name} differ in the label {} and were left out, as it is not known which of them describe it: select the right one with telemetry.match (--match)",
             labels.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
         );
         caveats.push(Caveat { node: Some(name), text });

@@ -59,6 +59,8 @@ pub struct Nodes {
     pub records: Vec<NodeRecord>,
     /// The Prometheus to read, when there is one.
     pub source: Option<Source>,
+    /// More of it: of nodes that are scraped less often, in a past time range.
+    pub others: Vec<Source>,
     /// Where samples come from, without secrets.
     pub telemetry: Vec<String>,
     /// What the reader of the report must know.
@@ -128,6 +130,7 @@ fn embedded(plan: &Plan, host: HostFacts) -> Result<Nodes, Error> {
     Ok(Nodes {
         records,
         source: None,
+        others: Vec::new(),
         telemetry: vec!["embedded sampler (/proc, /sys)".to_owned()],
         notes: Vec::new(),
         caveats: Vec::new(),
@@ -189,7 +192,7 @@ async fn prometheus(plan: &Plan, url: &str, host: HostFacts) -> Result<Nodes, Er
         })
         .collect();
     let telemetry = vec![format!("Prometheus at {}", source.base())];
-    Ok(Nodes { records, source: Some(source), telemetry, notes, caveats })
+    Ok(Nodes { records, source: Some(source), others: Vec::new(), telemetry, notes, caveats })
 }
 
 /// The nodes that a Prometheus has series of in a time range, also those that were gone
@@ -234,33 +237,59 @@ pub fn past(plan: &Plan, names: &[String], window: Window) -> Result<Nodes, Erro
             server::Freshness::default()
         };
         notes.extend(client.notes());
-        let mut source =
-            Source::new(client, &base, chosen.clone(), !names.is_empty(), interval.seconds());
-        source = source.with_companions(plan.telemetry.matchers.join(","));
-        source.hidden_s = freshness.hidden_s;
-        if chosen.len() > MANY_NODES {
-            let interval_s = source.interval_s;
-            let client = source.client();
-            let signals = recorded::usable(client, &base, &chosen, window, interval_s).await?;
-            if !signals.is_empty() {
-                notes.push(format!(
-                    "{} signals were read from the recording rules of `stack init` (stressor:…)",
-                    signals.len()
-                ));
-                source = source.recorded(signals);
-            }
+        let groups = server::by_interval(&client, &base, &chosen, window, usual).await?;
+        if let [(fastest, _), .., (slowest, slow)] = groups.as_slice() {
+            let listed: Vec<&str> = slow.iter().take(3).map(|one| one.name.as_str()).collect();
+            notes.push(format!(
+                "the nodes are scraped at different intervals, from {fastest} s to {slowest} s ({}): each is judged by its own",
+                listed.join(", ")
+            ));
         }
-        notes.extend(assumed_interval(interval, &source));
+        let is_single = groups.len() == 1;
+        let mut sources = Vec::new();
+        for (interval_s, machines) in groups {
+            let is_few = !is_single && machines.len() <= MOST_NAMED;
+            let by_instance = !names.is_empty() || is_few;
+            let known = machines.clone();
+            let mut source =
+                Source::new(client.clone(), &base, machines, by_instance, Some(interval_s))
+                    .with_companions(plan.telemetry.matchers.join(","));
+            source.hidden_s = freshness.hidden_s;
+            if is_single && known.len() > MANY_NODES {
+                let signals =
+                    recorded::usable(&client, &base, &known, window, interval_s).await?;
+                if !signals.is_empty() {
+                    notes.push(format!(
+                        "{} signals were read from the recording rules of `stack init` (stressor:…)",
+                        signals.len()
+                    ));
+                    source = source.recorded(signals);
+                }
+            }
+            sources.push((source, known));
+        }
+        let mut records: Vec<NodeRecord> = sources
+            .iter()
+            .flat_map(|(source, known)| known.iter().map(|one| seen_from_afar(one, source)))
+            .collect();
+        records.sort_by(|a, b| (&a.name, &a.instance).cmp(&(&b.name, &b.instance)));
+        let mut sources = sources.into_iter().map(|(source, _)| source);
+        let source = sources.next();
+        let others = sources.collect();
+        notes.extend(source.as_ref().and_then(|source| assumed_interval(interval, source)));
         notes.extend(freshness.note);
         notes.extend(chosen.iter().filter_map(replicas));
-        let thinned = interval.caveat().map(|text| Caveat { node: None, text });
+        let thinned = interval.caveat().filter(|_| is_single);
+        let thinned = thinned.map(|text| Caveat { node: None, text });
         let systems = chosen.iter().filter_map(|machine| other_system(machine, &machine.name));
         let caveats = thinned.into_iter().chain(systems).collect();
-        let records = chosen.iter().map(|machine| seen_from_afar(machine, &source)).collect();
-        let telemetry = vec![format!("Prometheus at {}", source.base())];
-        Ok(Nodes { records, source: Some(source), telemetry, notes, caveats })
+        let telemetry = vec![format!("Prometheus at {}", client.base())];
+        Ok(Nodes { records, source, others, telemetry, notes, caveats })
     })
 }
+
+/// Of as many nodes the queries name each one, where they are not all of their jobs.
+const MOST_NAMED: usize = 200;
 
 /// Of more nodes than this, what the server has computed already is read where it can be,
 /// and what is only for display is not read at first.
@@ -274,7 +303,7 @@ fn replicas(machine: &Machine) -> Option<String> {
     let labels = machine.replica_labels();
     (!labels.is_empty()).then(|| {
         format!(
-            "{}: {} series of the same machine differ in the label {}; they were not added up, the samples of one are used at a time",
+            "{}: the server has {} copies of this machine's series, which differ in the label {} (replicas); they are not added up, one copy is used at a time",
             machine.name,
             machine.targets.len(),
             labels.into_iter().collect::<Vec<_>>().join(", ")

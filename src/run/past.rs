@@ -15,7 +15,7 @@ use crate::{
     },
     scenario::plan::Plan,
     store::{self, folder::RunFolder, journal::Journal, names},
-    telemetry::prometheus::source::{BOOT, Piece, Source, UP},
+    telemetry::prometheus::source::{BOOT, Collected, Piece, Source, UP},
 };
 
 /// What the caller decides.
@@ -50,7 +50,7 @@ pub struct Past {
 /// What is still to be read of the nodes that turn out to matter.
 #[derive(Debug)]
 pub struct Rest {
-    source: Source,
+    sources: Vec<Source>,
     manifest: Manifest,
     window: Window,
 }
@@ -71,15 +71,20 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
         ));
         window.end = now;
     }
-    let Nodes { records, source, telemetry, mut notes, mut caveats } =
+    let Nodes { records, source, others, telemetry, mut notes, mut caveats } =
         nodes::past(plan, &options.nodes, window)?;
     notes.splice(0..0, early_notes);
-    let mut source =
-        source.ok_or_else(|| Error::Refused(vec!["no Prometheus is given".to_owned()]))?;
-    let rest = (records.len() > MANY_NODES)
-        .then(|| source.clone().except(&options.decisive).recorded(BTreeSet::new()));
+    let mut sources: Vec<Source> = source.into_iter().chain(others).collect();
+    if sources.is_empty() {
+        return Err(Error::Refused(vec!["no Prometheus is given".to_owned()]));
+    }
+    let rest = (records.len() > MANY_NODES).then(|| {
+        let all = sources.iter().cloned();
+        all.map(|one| one.except(&options.decisive).recorded(BTreeSet::new())).collect::<Vec<_>>()
+    });
     if rest.is_some() {
-        source = source.only(options.decisive.clone());
+        let decisive = |one: Source| one.only(options.decisive.clone());
+        sources = sources.into_iter().map(decisive).collect();
     }
     let runtime = nodes::runtime()?;
     let folder = RunFolder::create(&options.reports, options.name.as_deref())?;
@@ -116,18 +121,21 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     };
     // A reader that is killed leaves a run that says so.
     folder.write_manifest(&manifest)?;
-    let collected = runtime.block_on(source.collect(window, &mut |pieces| {
-        for piece in pieces {
-            journal.signal(piece.name, &piece.machine, &piece.signal);
-        }
-    }));
+    let mut collected = Collected::default();
+    for source in &sources {
+        collected.add(runtime.block_on(source.collect(window, &mut |pieces| {
+            for piece in pieces {
+                journal.signal(piece.name, &piece.machine, &piece.signal);
+            }
+        })));
+    }
     close(journal, &folder)?;
     if collected.pieces == 0 {
         // Nothing was there, so nothing is lost.
         let _ = std::fs::remove_dir_all(folder.path());
         let mut why = vec![format!(
             "{} has no samples from {} to {}",
-            source.base(),
+            sources.first().map_or("the server", Source::base),
             window.start,
             window.end
         )];
@@ -141,7 +149,7 @@ pub fn look_back(plan: &Plan, options: &Options) -> Result<Past, Error> {
     manifest.notes = notes;
     manifest.caveats = caveats;
     folder.write_manifest(&manifest)?;
-    let rest = rest.map(|source| Rest { source, manifest, window });
+    let rest = rest.map(|sources| Rest { sources, manifest, window });
     Ok(Past { folder, rest })
 }
 
@@ -161,14 +169,19 @@ impl Rest {
     pub fn read(mut self, folder: &RunFolder, nodes: &[usize]) -> Result<(), Error> {
         let records = &self.manifest.nodes;
         let chosen = nodes.iter().filter_map(|at| Some(records.get(*at)?.series_key()));
-        let source = self.source.of_keys(&chosen.collect());
+        let chosen: BTreeSet<String> = chosen.collect();
+        let sources = self.sources.into_iter().map(|one| one.of_keys(&chosen));
         let journal = Journal::extend(folder)?;
-        let collected = nodes::runtime()?.block_on(source.collect(self.window, &mut |pieces| {
-            let is_read = |piece: &Piece| [UP, BOOT].contains(&piece.name);
-            for piece in pieces.into_iter().filter(|piece| !is_read(piece)) {
-                journal.signal(piece.name, &piece.machine, &piece.signal);
-            }
-        }));
+        let runtime = nodes::runtime()?;
+        let mut collected = Collected::default();
+        for source in sources.filter(Source::has_machines) {
+            collected.add(runtime.block_on(source.collect(self.window, &mut |pieces| {
+                let is_read = |piece: &Piece| [UP, BOOT].contains(&piece.name);
+                for piece in pieces.into_iter().filter(|piece| !is_read(piece)) {
+                    journal.signal(piece.name, &piece.machine, &piece.signal);
+                }
+            })));
+        }
         close(journal, folder)?;
         let told = format!(
             "of {} nodes the signals that a verdict rests on were read, and all signals of the {} nearest to a limit; ask for others with --node",

@@ -101,7 +101,7 @@ pub(super) fn differences(folder: &RunFolder, read: &BTreeMap<String, Seal>) -> 
         Ok(kept) => kept,
         Err(error) => {
             return vec![format!(
-                "{} is damaged ({error}), so it cannot be seen whether the journals are whole",
+                "{} is damaged ({error}), so the journals cannot be verified",
                 names::DIGESTS
             )];
         }

@@ -181,7 +181,7 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
     };
     let about = fs::metadata(path).map_err(Error::io("cannot read", path))?;
     if !about.is_file() {
-        return Err(refused("it is no regular file"));
+        return Err(refused("it is not a regular file"));
     }
     if about.len() > LARGEST {
         return Err(refused("it is larger than 256 MiB"));

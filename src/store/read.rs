@@ -248,10 +248,17 @@ impl Far {
             scraped.extend(fresh.map(|point| (point.t, signal.device.as_deref())));
         }
         let times: Vec<Timestamp> = scraped.keys().copied().collect();
-        let mut breaks = host_changes(&scraped);
-        breaks.extend(
-            boots.first().map(|boots| boot_changes(&boots.points, &times)).unwrap_or_default(),
-        );
+        let boots = boots.first().map_or(&[][..], |boots| &boots.points);
+        let mut breaks = boot_changes(boots, &times);
+        // A name that changes without a new boot is a renamed machine, or an exporter in a
+        // container that was made again.
+        let is_other_machine = |one: &Break| {
+            let was_booted = |other: &Break| other.before < one.after && one.before < other.after;
+            boots.is_empty() || breaks.iter().any(was_booted)
+        };
+        let renamed: Vec<Break> =
+            host_changes(&scraped).into_iter().filter(is_other_machine).collect();
+        breaks.splice(0..0, renamed);
         breaks.sort_by_key(|one| one.after);
         // A new machine has a new boot time.
         breaks.dedup_by(|later, earlier| later.before < earlier.after);

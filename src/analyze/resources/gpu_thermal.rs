@@ -4,7 +4,7 @@ use super::{BLANK, Condition, Counts, Resource, saturation};
 
 pub(super) static RESOURCE: Resource = Resource {
     name: "gpu-thermal",
-    title: "the heat of GPU {device}",
+    title: "the thermal limit of GPU {device}",
     means: "A GPU lowers its clock because it or its memory is too hot.",
     usual: "cooling: air flow, a failed fan, a hot aisle",
     saturation: &[

@@ -1,6 +1,7 @@
 //! Memory of the host.
 
 use super::{BLANK, Condition, Counts, Relation, Resource, errors, level, saturation};
+use crate::model::stats::Stat;
 
 /// Pages a second that tasks look at in search of free memory: 4 MiB/s, a thousandth of
 /// what a core can look at.
@@ -32,11 +33,27 @@ pub(super) static RESOURCE: Resource = Resource {
         )
         .when(&[Condition::AtLeast("memory_direct_scans", SCANS)]),
         saturation(
+            "oom_kills",
+            0.001,
+            Counts::Suspected,
+            "a process was killed with the host's memory near its limit; a cgroup's limit is counted here, too",
+        )
+        .by(Stat::Mean)
+        .when(&[Condition::AtLeast("memory_used_ratio", 0.80)]),
+        saturation(
+            "swap_io",
+            50.0,
+            Counts::Suspected,
+            "sustained swapping near the limit, where the kernel does not show whether tasks wait for it; compressed swap in memory (zram, zswap) looks the same",
+        )
+        .when(&[Condition::AtLeast("memory_used_ratio", 0.80), Condition::Unseen("memory_psi_some")]),
+        saturation(
             "swap_io",
             50.0,
             Counts::Near,
-            "sustained swapping (pmie memory.exhausted: 5 pages/s; tenfold, as cold pages move out without harm)",
-        ),
+            "sustained swapping that tasks wait for (pmie memory.exhausted: 5 pages/s; tenfold, as cold pages move out without harm)",
+        )
+        .when(&[Condition::AtLeast("memory_psi_some", 0.02)]),
         saturation(
             "major_faults",
             500.0,
@@ -47,8 +64,8 @@ pub(super) static RESOURCE: Resource = Resource {
     errors: &[errors(
         "oom_kills",
         0.001,
-        Counts::Near,
-        "any kill; counts cgroup kills too, hence only near the host's limit",
+        Counts::AtLimit,
+        "any kill; counts cgroup kills too, hence only at the host's limit",
     )],
     follows: &[Relation::always(
         "memory-limit",

@@ -41,7 +41,7 @@ pub(super) static RESOURCE: Resource = Resource {
             "network_send_drops",
             1.0,
             Counts::Alone,
-            "the same by a link whose speed is not known and that carries at least a megabit a second: virtual links (tap, tunnels, bridges) drop what nobody takes from them, by design",
+            "the same by a link whose speed is not known and that carries at least a megabit a second: virtual links (tap, tunnels, bridges) drop packets that no process reads, by design",
         )
         .when(&[Condition::AtLeast("network_sent_bytes", 125_000.0)]),
         errors(

@@ -12,7 +12,7 @@ pub(super) static RESOURCE: Resource = Resource {
     name: "remote-storage",
     title: "remote storage {device}",
     means: "Tasks wait for a file system that another machine serves (NFS, CIFS, Ceph), while the local disks are idle.",
-    usual: "an NFS server that is slow or away, a network between that loses packets; a driver that hangs looks the same",
+    usual: "an NFS server that is slow or unreachable, a network between that loses packets; a driver that hangs looks the same",
     saturation: &[
         saturation(
             "nfs_response_time",

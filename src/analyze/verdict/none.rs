@@ -6,7 +6,7 @@ use super::{
     lists::{exonerated, nearest},
 };
 use crate::analyze::{
-    assess::{Assessment, LEAST_COVERAGE},
+    assess::{Assessment, FEWEST_SAMPLES, LEAST_COVERAGE},
     outcome::{Cause, Grade, Kind, LoadOutcome, Mention, Verdict},
     resources::MANY_TASKS,
     sight, words,
@@ -107,7 +107,8 @@ impl Case<'_> {
         // Tasks that wait for half of the time wait for something.
         let is_open = self.median_of("cpu_psi_some").is_some_and(|waits| waits >= 0.5)
             || !self.sleepers().is_empty()
-            || !unmeasured.is_empty();
+            || !unmeasured.is_empty()
+            || !self.briefly_at_a_limit(assessments).is_empty();
         let is_sure = waits_seen && loads.is_none() && unread.is_empty() && !is_open;
         let load = match &loads {
             Some(Starvation::OfOperations(words)) => words.as_str(),
@@ -118,12 +119,43 @@ impl Case<'_> {
         for one in &unread {
             statement.push_str(&format!(" Not all of it was seen: {}.", one.in_words()));
         }
-        let remarks = self.bursts() + &self.sleepers() + &unmeasured;
+        let briefly = self.briefly_at_a_limit(assessments);
+        let remarks = self.bursts() + &self.sleepers() + &unmeasured + &briefly;
         Verdict {
             grade: if is_sure { nothing.grade } else { Grade::Possible },
             statement: statement + &remarks,
             ..nothing
         }
+    }
+
+    /// A word on cores and memory that were at their limit for a part of a past window, too
+    /// short to be the window's verdict.
+    fn briefly_at_a_limit(&self, assessments: &[Assessment]) -> String {
+        if self.is_loaded() {
+            return String::new();
+        }
+        let of_vital = assessments
+            .iter()
+            .filter(|one| one.resource.vital && one.resource.ceiling_known && !one.standing);
+        let brief = of_vital.flat_map(|one| &one.held).filter_map(|held| {
+            let criterion = held.criterion;
+            if held.class != Class::Utilization || held.but.is_some() {
+                return None;
+            }
+            let signal = self.node.signals.get(criterion.signal, held.device.as_deref())?;
+            let points = signal.slice(self.window);
+            let at_limit = points.iter().filter(|point| point.v >= criterion.limit);
+            let (met, last) = (at_limit.clone().count(), at_limit.last()?.t);
+            (met >= FEWEST_SAMPLES).then(|| {
+                format!(
+                    " {} was at its limit in {met} of {} samples, the last time at {} UTC; that is too short for a finding: look at that time alone (--start, --end).",
+                    criterion.signal,
+                    points.len(),
+                    last.clock()
+                )
+            })
+        });
+        brief.take(1).collect()
     }
 
     /// A word on what a node always has and whose use was not measured: the series may be
@@ -141,12 +173,17 @@ impl Case<'_> {
         {
             names.push("network");
         }
+        if !self.node.signals.all("disk_busy").is_empty()
+            && self.node.signals.all("disk_queue").is_empty()
+        {
+            names.push("the disks' queues");
+        }
         names.dedup();
         if names.is_empty() {
             return String::new();
         }
         format!(
-            " Not measured here: the use of {} (its series are missing, or aggregated without the label of the device), so a limit there would not be seen.",
+            " The utilization of {} was not measured (the series are missing, or aggregated without the device label), so a limit there would not be detected.",
             names.join(", ")
         )
     }
@@ -157,7 +194,7 @@ impl Case<'_> {
         let tasks = self.stuck_tasks()?;
         (!self.has_busy_disk()).then(|| {
             format!(
-                "On {}, about {} tasks were in uninterruptible sleep and no local disk was busy{}. What they wait for cannot be told from these data: look with `ps -eo state,wchan:32,args | grep ^D` on the node.",
+                "On {}, about {} tasks were in uninterruptible sleep and no local disk was busy for half of the time{}. These data do not show what they wait for: run `ps -eo state,wchan:32,args | grep ^D` on the node.",
                 self.node.record.name,
                 three_digits(tasks),
                 self.mounts_in_words()
@@ -176,7 +213,7 @@ impl Case<'_> {
     fn sleepers(&self) -> String {
         if let Some(tasks) = self.stuck_tasks() {
             return format!(
-                " About {} tasks waited for I/O at any moment, on disks that are busy and have no queue that counts as a limit.",
+                " About {} tasks were blocked on I/O or in uninterruptible sleep. At least one local disk was busy, but no disk had a queue that counts as a limit.",
                 three_digits(tasks)
             );
         }
@@ -189,7 +226,7 @@ impl Case<'_> {
             return String::new();
         }
         format!(
-            " The load average was {} though {} tasks ran: it also counts tasks in uninterruptible sleep (state D), which hang in a driver or a remote file system; `ps -eo state,wchan:32,args | grep ^D` on the node shows them.",
+            " The load average was {} with {} running or runnable tasks. It also counts tasks in uninterruptible sleep (state D), which wait for a disk, a driver or a remote file system: `ps -eo state,wchan:32,args | grep ^D` on the node lists them.",
             three_digits(last),
             three_digits(running)
         )
@@ -209,7 +246,7 @@ impl Case<'_> {
         })?;
         let share = load.achieved / load.requested?.max(f64::MIN_POSITIVE);
         Some(Starvation::OfOperations(format!(
-            "; the {} load got {} % of what it asked for, and nothing that was seen says why",
+            "; the {} load got {} % of what it asked for, and no observed resource explains it",
             load.kind,
             three_digits(share * 100.0)
         )))

@@ -38,7 +38,7 @@ impl Case<'_> {
             note(one.resource.name, one.device.clone(), text);
         }
         if let Some(more) = standing.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
-            let text = format!("{more} more of the same kind did not change, either.");
+            let text = format!("{more} more were also unchanged.");
             note("filesystem", None, text);
         }
         for text in left_out {
@@ -114,7 +114,7 @@ impl Case<'_> {
         let is_off = !self.node.signals.all(CORE_TIME_OFF).is_empty();
         (is_change && !is_off).then(|| {
             format!(
-                "The number of cores changed within the window, from {before} to {after}: shares before and after are shares of different wholes.",
+                "The number of cores changed within the window, from {before} to {after}: percentages before and after the change are not comparable.",
             )
         })
     }
@@ -154,12 +154,12 @@ fn standing_words(one: &Assessment) -> String {
         .map_or_else(String::new, |used| format!(" ({} % in use)", three_digits(used * 100.0)));
     if one.resource.ceiling_known {
         format!(
-            "Not counted, because it has not changed since the first sample: {}{used}. If something should write there, make room.",
+            "Not counted, because it has not changed since the first sample: {}{used}. Free space there if something must write to it.",
             one.title()
         )
     } else {
         format!(
-            "Not counted, because it was as busy before the load and did the same work: {}{used}.",
+            "Not counted, because it was equally busy before the load and did the same work: {}{used}.",
             one.title()
         )
     }

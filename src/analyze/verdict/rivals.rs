@@ -88,7 +88,7 @@ impl Case<'_> {
         match one.resource.name {
             // The statement has the rest.
             "remote-storage" if verdict == Kind::Unknown => Some(
-                "It was so from the first sample on, and may be older than this window."
+                "This was so from the first sample on, and may have begun before the window."
                     .to_owned(),
             ),
             "remote-storage" => {
@@ -100,7 +100,7 @@ impl Case<'_> {
                 ))
             }
             "gpu-memory" => Some(
-                "Note: GPU memory was allocated from the first sample on, as frameworks do that reserve it."
+                "Note: GPU memory was allocated from the first sample on; some frameworks reserve it at startup."
                     .to_owned(),
             ),
             _ => None,
@@ -133,7 +133,7 @@ impl Case<'_> {
             })
             .collect();
         if mounts.is_empty() {
-            return "; no remote file system was seen mounted, so a driver or a device may hang, too"
+            return "; no mounted remote file system was observed, so a hung driver or device is also possible"
                 .to_owned();
         }
         mounts.sort_unstable();
@@ -192,14 +192,14 @@ impl Case<'_> {
                     self.mounts_in_words()
                 ))
             }
-            "disk" => self.raid_as_rival(),
+            "disk" => self.raid_as_rival().or_else(|| self.leak_as_rival(root)),
             "memory" if root.kind != Kind::Saturated => self.shared_memory_as_rival(),
             "gpu" if !root.fills_a_gpu() => Some(
                 "Only the presence of a kernel was measured: a kernel that uses a small part of the GPU shows the same. DCGM_FI_PROF_SM_ACTIVE of dcgm-exporter would tell."
                     .to_owned(),
             ),
             "gpu-memory" => Some(
-                "Frameworks reserve GPU memory ahead of need, so a full one alone is no limit."
+                "Frameworks reserve GPU memory ahead of need, so full GPU memory alone is not a limit."
                     .to_owned(),
             ),
             _ => None,
@@ -216,8 +216,29 @@ impl Case<'_> {
             .collect();
         (!active.is_empty()).then(|| {
             format!(
-                "The RAID array {} was being checked or rebuilt: that keeps its disks busy whenever they would be idle and gives way to other requests, so the disks may have more to give (sync_speed_max limits it).",
+                "A check or rebuild of RAID ({}) was active. It uses otherwise idle disk time and yields to other requests, so the disks may have capacity left. sync_speed_max limits its rate.",
                 active.join(", ")
+            )
+        })
+    }
+
+    /// Requests in flight that nothing completes, nobody waits for and no time is counted
+    /// for: kernels have lost count of them before, and the disk then looks busy for ever.
+    /// By Little's law the queue is the completions per second times the time of each.
+    fn leak_as_rival(&self, root: &Assessment) -> Option<String> {
+        const EXPLAINED: f64 = 0.2;
+        let device = root.device.as_deref();
+        let of = |signal: &str| self.node.signals.get(signal, device)?.median(self.window);
+        let queue = of("disk_queue")?;
+        let explained = of("disk_operations")? * of("disk_await").unwrap_or(0.0);
+        let waits = self.median_of("io_psi_some")?;
+        let blocked = self.median_of("io_blocked").unwrap_or(0.0);
+        let is_leak = explained < EXPLAINED * queue && waits < 0.05 && blocked < 1.0;
+        is_leak.then(|| {
+            format!(
+                "The figures of this disk contradict each other: {} requests in flight, but its completions explain {}, and no task waits for I/O. The kernel may have lost count of requests (a known fault); check /sys/block/*/inflight and the disk's own statistics.",
+                three_digits(queue),
+                three_digits(explained)
             )
         })
     }
@@ -229,7 +250,7 @@ impl Case<'_> {
         let is_most = self.median_of("memory_used_bytes").is_none_or(|used| shared >= 0.5 * used);
         is_most.then(|| {
             format!(
-                "{} of it is tmpfs and shared segments, which somebody sets aside on purpose (a database's buffers, /dev/shm), and nothing waits for memory: it may be meant to be so full.",
+                "{} of it is tmpfs and shared memory (a database's buffers, /dev/shm), often sized on purpose. No task waits for memory, so this use may be intended.",
                 Unit::Bytes.show(shared)
             )
         })
@@ -249,7 +270,7 @@ impl Case<'_> {
             SourceKind::Embedded => "cpu.stat of the containers and units would tell",
         };
         Some(format!(
-            "Two explanations remain: tasks that may use only the busy core (an affinity mask or cpuset), or a CPU quota that holds back a container or unit elsewhere on the node, beside one busy thread; {} % of the time some task waited, and few tasks were ready to run. {how}.",
+            "Two explanations remain: tasks restricted to the busy core by an affinity mask or cpuset, or a CPU quota on a container or unit and an unrelated busy thread. Some task waited {} % of the time, and few tasks were runnable. {how}.",
             three_digits(waits * 100.0)
         ))
     }

@@ -95,7 +95,7 @@ pub(super) fn shortfall(
     let starved = nodes.iter().find_map(|node| starved_of_cores(run, node, outcome.index, window));
     if let Some(starved) = starved {
         return format!(
-            "they were held back while {} cores were idle, by an affinity mask, a quota out of sight or the hypervisor",
+            "they were held back while {} cores were idle, by an affinity mask, a quota that is not visible or the hypervisor",
             three_digits(starved.idle)
         );
     }

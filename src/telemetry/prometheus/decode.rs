@@ -95,6 +95,9 @@ struct Envelope {
     /// Since Prometheus 2.54.
     #[serde(default)]
     infos: Vec<String>,
+    /// VictoriaMetrics cluster: some of its storage nodes did not answer.
+    #[serde(rename = "isPartial", default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -144,11 +147,11 @@ pub fn reply(body: impl Read) -> Result<Reply, Error> {
         let kind = short(&data.result_type, LONGEST_NAME);
         return Err(foreign(format!("its result is a {kind}")));
     }
-    Ok(Reply {
-        series: data.result.0,
-        warnings: some(&envelope.warnings),
-        infos: some(&envelope.infos),
-    })
+    let mut warnings = some(&envelope.warnings);
+    if envelope.is_partial {
+        warnings.push("the answer is partial (isPartial)".to_owned());
+    }
+    Ok(Reply { series: data.result.0, warnings, infos: some(&envelope.infos) })
 }
 
 /// An answer of `targets`.

@@ -18,7 +18,9 @@ pub(super) const UNAME: &str = "node_uname_info";
 /// Boot time in seconds since 1970.
 pub(super) const BOOT_TIME: &str = "node_boot_time_seconds";
 /// Metrics of one series for each target, for servers that keep only a few.
-const OTHERS: &[&str] = &["node_memory_MemTotal_bytes", "node_load1"];
+const OTHERS: &[&str] = &[LEAST, "node_load1"];
+/// The one of them that is always looked for.
+const LEAST: &str = "node_memory_MemTotal_bytes";
 /// Marks the parts of a query.
 const PART: &str = "stressor_part";
 
@@ -113,13 +115,21 @@ async fn found_in(
     for answer in client.query(&boots, at).await?.series {
         merge(&mut targets, of_boot_time(answer));
     }
-    if targets.is_empty() {
-        for metric in OTHERS {
+    // Collectors can be switched off, and series filtered.
+    for metric in OTHERS {
+        let mut found_late = Vec::new();
+        if targets.is_empty() || *metric == LEAST {
             for answer in client.query(&counted(metric), at).await?.series {
                 let target = of_gauge(answer, metric, range.is_some());
-                targets.entry(target.labels.clone()).or_insert(target);
+                let instance = target.label("instance").to_owned();
+                // A sum over machines has no instance, or that of a machine that is known.
+                let is_known = targets.values().any(|one| one.label("instance") == instance);
+                if targets.is_empty() || (!is_known && !instance.is_empty()) {
+                    found_late.push(target);
+                }
             }
         }
+        targets.extend(found_late.into_iter().map(|one| (one.labels.clone(), one)));
     }
     Ok(targets.into_values().collect())
 }

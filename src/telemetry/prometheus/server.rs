@@ -159,6 +159,74 @@ async fn distance_of(
     Ok(few.map(rounded))
 }
 
+/// Machines whose samples lie a multiple of others' apart are read with a rate window of
+/// their own: the factor from which on they are.
+const OTHER_INTERVAL: f64 = 1.5;
+/// The stretch of samples that is looked at for that, in seconds.
+const COMPARED_S: f64 = 900.0;
+
+/// Groups machines by the usual distance of their stored samples, the longest last, each
+/// group with that distance in seconds. One group with `usual_s` where they do not differ.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn by_interval(
+    client: &Client,
+    base: &str,
+    machines: &[Machine],
+    window: Window,
+    usual_s: f64,
+) -> Result<Vec<(f64, Vec<Machine>)>, Error> {
+    let selector = selector::of_machines(base, machines, machines.len() <= SAMPLED_MACHINES);
+    let presence = machines.iter().find_map(|one| Some(one.main_target()?.presence));
+    let seconds = window.seconds().min(COMPARED_S).max(1.0).round();
+    let mut known: BTreeMap<usize, f64> = BTreeMap::new();
+    let places = super::places::Places::new(machines);
+    for metric in ["up"].into_iter().chain(presence) {
+        for share in [1.0, 0.5] {
+            let query = format!("{metric}{{{selector}}}[{seconds}s]");
+            let at = window.start.plus(window.seconds() * share);
+            for answer in client.query(&query, Some(at)).await?.series {
+                let (labels, _) = super::discovery::split_uname(answer.labels);
+                let between: Vec<f64> = answer
+                    .points
+                    .windows(2)
+                    .filter_map(|pair| match pair {
+                        [a, b] => Some(b.t.since(a.t)),
+                        _ => None,
+                    })
+                    .collect();
+                let usual = stats::median(&between).filter(|_| between.len() >= 2);
+                if let (Some((machine, _)), Some(usual)) = (places.find(&labels), usual) {
+                    known.entry(machine).or_insert(rounded(usual));
+                }
+            }
+        }
+        if known.len() == machines.len() {
+            break;
+        }
+    }
+    let mut groups: Vec<(f64, Vec<Machine>)> = Vec::new();
+    for (at, machine) in machines.iter().enumerate() {
+        let own = known.get(&at).copied().unwrap_or(usual_s);
+        let is_alike = |(interval, _): &&mut (f64, Vec<Machine>)| {
+            own.max(*interval) <= OTHER_INTERVAL * own.min(*interval)
+        };
+        match groups.iter_mut().find(is_alike) {
+            Some((interval, group)) => {
+                *interval = interval.max(own);
+                group.push(machine.clone());
+            }
+            None => groups.push((own, vec![machine.clone()])),
+        }
+    }
+    if let [(interval, _)] = groups.as_mut_slice() {
+        *interval = usual_s;
+    }
+    groups.sort_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(groups)
+}
+
 fn rounded(seconds: f64) -> f64 {
     if seconds > 0.9 { seconds.round() } else { seconds.max(0.1) }
 }
@@ -203,14 +271,14 @@ pub async fn freshness(
     if newest_age(&asked, &query).await?.is_some_and(|age| age <= usual) {
         *client = asked;
         let note = format!(
-            "the server hides its newest {seconds} s, as VictoriaMetrics does; it was asked not to (latency_offset)"
+            "the server hides its newest {seconds} s, as VictoriaMetrics does; queries were sent with latency_offset=1ms to include them"
         );
         return Ok(Freshness { hidden_s: 0.0, note: Some(note) });
     }
     // It hides them from the time of its answer on; a scrape comes on top.
     let hidden_s = age.ceil();
     let note = format!(
-        "the server hides its newest samples (the newest one is {age:.0} s old), as VictoriaMetrics does for 30 s: they were waited for after the run, and are missing from a window that ends now (start it with -search.latencyOffset=1s to see them sooner)"
+        "the server hides its newest samples (the newest one is {age:.0} s old), as VictoriaMetrics does for 30 s by default. After a run they are waited for; a window that ends now lacks them. To see them sooner, start the server with -search.latencyOffset=1s"
     );
     Ok(Freshness { hidden_s, note: Some(note) })
 }

@@ -68,6 +68,17 @@ pub struct Collected {
     pub companions_failed: BTreeSet<String>,
 }
 
+impl Collected {
+    /// Adds what the queries of another source gave.
+    pub fn add(&mut self, other: Self) {
+        self.pieces += other.pieces;
+        self.warnings.extend(other.warnings);
+        self.failed.extend(other.failed);
+        self.strays.extend(other.strays);
+        self.companions_failed.extend(other.companions_failed);
+    }
+}
+
 /// Reads the catalogue's signals of some machines.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -164,9 +175,9 @@ impl Source {
         self
     }
 
-    /// The server that is read.
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// Whether there is any machine to read.
+    pub fn has_machines(&self) -> bool {
+        !self.machines.is_empty()
     }
 
     /// Where the data come from, without secrets.
@@ -359,7 +370,8 @@ impl Source {
         type Place = (&'static str, usize, usize, Option<String>);
         let mut first: HashMap<Place, Labels> = HashMap::with_capacity(found.len());
         let mut bad: BTreeSet<Place> = BTreeSet::new();
-        for one in found.iter() {
+        // Presence may come from two metrics of one target.
+        for one in found.iter().filter(|one| one.name != UP) {
             let place = (one.name, one.machine, one.target, one.device.clone());
             if let Some(labels) = first.get(&place) {
                 let names = labels.keys().chain(one.labels.keys());

@@ -232,7 +232,7 @@ impl Problem {
             return "; the server keeps several tenants: name yours with `headers = [\"X-Scope-OrgID: …\"]` in [telemetry], or --header 'X-Scope-OrgID: …'";
         }
         match self.status {
-            401 | 403 => "; set `username` and `password_file`, or `token_file`",
+            401 | 403 => "; check the credentials: `token_file`, or `username` and `password_file`",
             404 => "; is the path prefix right?",
             _ => "",
         }
