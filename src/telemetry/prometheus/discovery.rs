@@ -17,10 +17,10 @@ pub(super) const UNAME_LABELS: &[&str] =
 pub(super) const UNAME: &str = "node_uname_info";
 /// Boot time in seconds since 1970.
 pub(super) const BOOT_TIME: &str = "node_boot_time_seconds";
-/// Metrics of one series for each target, for servers that keep only a few.
-const OTHERS: &[&str] = &[LEAST, "node_load1"];
-/// The one of them that is always looked for.
-const LEAST: &str = "node_memory_MemTotal_bytes";
+/// Memory in bytes: one series for each target, also where the others are filtered.
+const MEMORY: &str = "node_memory_MemTotal_bytes";
+/// The load average, for servers that keep only a few metrics.
+const LOAD: &str = "node_load1";
 /// Marks the parts of a query.
 const PART: &str = "stressor_part";
 
@@ -83,6 +83,7 @@ fn merge(targets: &mut BTreeMap<Labels, ScrapeTarget>, found: ScrapeTarget) {
     if known.system.is_empty() {
         known.system = found.system;
     }
+    known.memory = known.memory.or(found.memory);
     known.boots = match (known.boots, found.boots) {
         (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
         (one, other) => one.or(other),
@@ -116,20 +117,31 @@ async fn found_in(
         merge(&mut targets, of_boot_time(answer));
     }
     // Collectors can be switched off, and series filtered.
-    for metric in OTHERS {
-        let mut found_late = Vec::new();
-        if targets.is_empty() || *metric == LEAST {
-            for answer in client.query(&counted(metric), at).await?.series {
-                let target = of_gauge(answer, metric, range.is_some());
-                let instance = target.label("instance").to_owned();
-                // A sum over machines has no instance, or that of a machine that is known.
-                let is_known = targets.values().any(|one| one.label("instance") == instance);
-                if targets.is_empty() || (!is_known && !instance.is_empty()) {
-                    found_late.push(target);
-                }
-            }
+    let memory = match &range {
+        Some(range) => format!("max_over_time({MEMORY}{{{selector}}}{range})"),
+        None => format!("{MEMORY}{{{selector}}}"),
+    };
+    let mut found_late = Vec::new();
+    for answer in client.query(&memory, at).await?.series {
+        let mut target = of_gauge(answer, MEMORY);
+        if let Some(known) = targets.get_mut(&target.labels) {
+            known.memory = target.memory;
+            continue;
         }
-        targets.extend(found_late.into_iter().map(|one| (one.labels.clone(), one)));
+        let instance = target.label("instance");
+        // A sum over machines has no instance, or that of a machine that is known.
+        let is_known = targets.values().any(|one| one.label("instance") == instance);
+        if targets.is_empty() || (!is_known && !instance.is_empty()) {
+            target.samples = 1.0;
+            found_late.push(target);
+        }
+    }
+    targets.extend(found_late.into_iter().map(|one| (one.labels.clone(), one)));
+    if targets.is_empty() {
+        for answer in client.query(&counted(LOAD), at).await?.series {
+            let target = of_gauge(answer, LOAD);
+            targets.insert(target.labels.clone(), ScrapeTarget { memory: None, ..target });
+        }
     }
     Ok(targets.into_values().collect())
 }
@@ -154,6 +166,7 @@ fn of_uname(answer: Answer, is_count: bool) -> ScrapeTarget {
         release: kernel.remove("release").unwrap_or_default(),
         system: kernel.remove("sysname").unwrap_or_default(),
         boots: None,
+        memory: None,
     }
 }
 
@@ -177,12 +190,12 @@ fn of_boot_time(answer: Answer) -> ScrapeTarget {
     }
 }
 
-fn of_gauge(answer: Answer, metric: &'static str, is_count: bool) -> ScrapeTarget {
-    let samples = value(&answer).filter(|_| is_count).unwrap_or(1.0);
+fn of_gauge(answer: Answer, metric: &'static str) -> ScrapeTarget {
     ScrapeTarget {
+        memory: value(&answer),
         labels: without_name(answer.labels),
         presence: metric,
-        samples,
+        samples: 1.0,
         ..ScrapeTarget::default()
     }
 }

@@ -13,6 +13,10 @@ use crate::model::series::{Key, SAME_BOOT_S};
 /// Label names and values.
 pub type Labels = BTreeMap<String, String>;
 
+/// Two readings of one machine's memory differ by less than this, as a share of it: its
+/// kernel reserves a little more or less at each boot.
+const SAME_MEMORY: f64 = 0.02;
+
 /// Labels by which Prometheus servers of a high-availability group tell their series
 /// apart (the defaults of Prometheus Operator, Thanos, Cortex and Mimir).
 const REPLICA_LABELS: &[&str] = &[
@@ -46,6 +50,8 @@ pub struct ScrapeTarget {
     pub system: String,
     /// Earliest and latest boot time that it reported, in seconds since 1970.
     pub boots: Option<(f64, f64)>,
+    /// The most memory that it reported, in bytes.
+    pub memory: Option<f64>,
 }
 
 /// A machine, with the targets that describe it.
@@ -74,6 +80,10 @@ impl ScrapeTarget {
 
     /// Whether both targets describe one machine.
     fn is_same_machine(&self, other: &Self) -> bool {
+        let sizes = self.memory.zip(other.memory);
+        if sizes.is_some_and(|(a, b)| (a - b).abs() > SAME_MEMORY * a.max(b)) {
+            return false;
+        }
         let knows_hosts = !self.hosts.is_empty() && !other.hosts.is_empty();
         if knows_hosts && self.hosts.is_disjoint(&other.hosts) {
             return false;
@@ -306,6 +316,16 @@ mod tests {
             ["web (10.0.0.1:9100) {cluster=\"eu\"}", "web (10.0.0.1:9100) {cluster=\"us\"}"]
         );
         assert_eq!(machines[0].distinct["cluster"], "eu");
+    }
+
+    #[test]
+    fn machines_of_different_size_are_not_one() {
+        let of = |label, memory| ScrapeTarget {
+            memory: Some(memory),
+            ..target("web", &[A, ("pod", label)], Some(1000.0))
+        };
+        assert_eq!(group_targets(vec![of("a", 16e9), of("b", 64e9)]).len(), 2);
+        assert_eq!(group_targets(vec![of("a", 16e9), of("b", 16.1e9)]).len(), 1);
     }
 
     #[test]
