@@ -144,8 +144,9 @@ impl Case<'_> {
             }
             let signal = self.node.signals.get(criterion.signal, held.device.as_deref())?;
             let points = signal.slice(self.window);
-            let at_limit = points.iter().filter(|point| point.v >= criterion.limit);
-            let (met, last) = (at_limit.clone().count(), at_limit.last()?.t);
+            let mut at_limit = points.iter().filter(|point| point.v >= criterion.limit);
+            let met = at_limit.clone().count();
+            let last = at_limit.next_back()?.t;
             (met >= FEWEST_SAMPLES).then(|| {
                 format!(
                     " {} was at its limit in {met} of {} samples, the last time at {} UTC; that is too short for a finding: look at that time alone (--start, --end).",

@@ -179,7 +179,7 @@ pub async fn by_interval(
 ) -> Result<Vec<(f64, Vec<Machine>)>, Error> {
     let selector = selector::of_machines(base, machines, machines.len() <= SAMPLED_MACHINES);
     let presence = machines.iter().find_map(|one| Some(one.main_target()?.presence));
-    let seconds = window.seconds().min(COMPARED_S).max(1.0).round();
+    let seconds = window.seconds().clamp(1.0, COMPARED_S).round();
     let mut known: BTreeMap<usize, f64> = BTreeMap::new();
     let places = super::places::Places::new(machines);
     for metric in ["up"].into_iter().chain(presence) {
