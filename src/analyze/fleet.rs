@@ -52,7 +52,10 @@ pub(super) fn fleet(run: &Run, nodes: &[NodeOutcome]) -> Option<Fleet> {
     for node in nodes {
         let worst =
             judged(run, node).map(|phase| phase.verdict.kind).max_by_key(|kind| kind.strength());
+        let is_doubtful = judged(run, node).any(|phase| phase.is_qualified);
         let list = match worst {
+            // Nothing at a limit in a part of the window is not healthy in all of it.
+            Some(Kind::None | Kind::Idle) if is_doubtful => &mut fleet.unknown,
             Some(Kind::Saturated | Kind::Full) => &mut fleet.at_limit,
             Some(Kind::Near) => &mut fleet.near,
             Some(Kind::None | Kind::Idle) => &mut fleet.healthy,
@@ -255,18 +258,21 @@ fn statement(fleet: &Fleet, all: usize) -> String {
     let mut text = format!("Of {all} nodes {}.", parts.join(", "));
     if let Some(first) = &fleet.first {
         let device = first.device.as_ref().map_or_else(String::new, |device| format!(" {device}"));
-        let who = if first.at_once.is_empty() {
-            format!("was {}", first.node)
+        let limit = format!("{}{device}", first.resource);
+        if first.at_once.is_empty() {
+            text += &format!(
+                " The first to reach it was {}, on {limit}, from {} UTC.",
+                first.node,
+                first.since.clock()
+            );
         } else {
-            let all: Vec<String> =
-                std::iter::once(&first.node).chain(&first.at_once).cloned().collect();
-            format!("were {} (within a sample of one another)", listed(&all))
-        };
-        text += &format!(
-            " The first to reach it {who}, on {}{device}, from {} UTC.",
-            first.resource,
-            first.since.clock()
-        );
+            text += &format!(
+                " The first to reach one was {}, on {limit}, from {} UTC; within a sample of it also {}.",
+                first.node,
+                first.since.clock(),
+                listed(&first.at_once)
+            );
+        }
     }
     text
 }

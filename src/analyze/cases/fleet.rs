@@ -70,7 +70,12 @@ fn a_fleet_says_who_was_first_and_who_is_well() {
     let both = loaded(&[("b", busy(), 100), ("c", busy(), 100)]);
     let fleet = analyze(&both).fleet.unwrap();
     assert_eq!(fleet.first.unwrap().at_once, ["c"]);
-    assert!(fleet.statement.contains("were b, c (within a sample"), "{}", fleet.statement);
+    assert!(
+        fleet.statement.contains("The first to reach one was b")
+            && fleet.statement.contains("within a sample of it also c"),
+        "{}",
+        fleet.statement
+    );
     // One node is no fleet.
     assert!(analyze(&loaded(&[("a", quiet(), 100)])).fleet.is_none());
 }

@@ -134,8 +134,9 @@ fn of_many_groups_those_near_their_limit_are_read_whatever_it_is_of() {
         tree.write(&at("io.max"), "8:0 rbps=max wbps=max riops=100 wiops=max\n");
         tree.write(&at("io.stat"), "8:0 rbytes=0 wbytes=0 rios=0 wios=0\n");
     }
+    // What is not reached by one look within its budget is by the next ones.
     let has = |tree: &mut Tree, controller, name: &str| {
-        tree.look(controller).iter().any(|one| one == name)
+        (0..10).any(|_| tree.look(controller).iter().any(|one| one == name))
     };
     tree.look(Controller::Memory);
     assert!(has(&mut tree, Controller::Memory, "/p99"));
@@ -163,6 +164,7 @@ fn version_1_is_watched_by_the_same_rules() {
     // Near its quota, and not yet held back.
     tree.write("p99/cpu.stat", "nr_periods 20\nnr_throttled 0\n");
     tree.write("p99/cpuacct.usage", "450000000\n");
+    tree.settle();
     let names = tree.look(Controller::Cpu);
     assert_eq!(&names[..2], ["/p98", "/p99"]);
 }
@@ -191,10 +193,4 @@ fn two_thousand_groups_cost_less_than_a_hundredth_of_a_core() {
     let share = cpu_time().saturating_sub(begun).as_secs_f64() / f64::from(seconds);
     assert!(share < 0.01, "{share} of a core at a sample a second");
     assert_eq!(tree.watch.chosen(Controller::Cpu).limited, 2000);
-}
-
-/// CPU time of this thread: the tests run beside one another.
-fn cpu_time() -> Duration {
-    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
-    nix::time::clock_gettime(clock).unwrap().into()
 }
