@@ -5,7 +5,7 @@
 //! `cargo bench --bench fleet` makes 10, 100 and 1,000 nodes of an hour at 15 s
 //! with promtool (about two minutes in all) and prints one row each; one more row is of
 //! 1,000 nodes whose signals the server has recorded by the rules of `stack init`.
-//! `cargo bench --bench fleet -- 1000` makes only the rows of so many nodes.
+//! `cargo bench --bench fleet -- 1000` makes only the rows of 1,000 nodes.
 //! `OLD=/path/to/stressor` measures another version's `analyze` in the same minutes.
 
 #![expect(

@@ -152,7 +152,7 @@ static TELEMETRY: &[Key] = &[
     may(
         "headers",
         Kind::Texts,
-        "Headers of each request, such as [\"X-Scope-OrgID: team-a\"] (Mimir). Secrets belong into `token_file`. `--header` adds to them; a kept run has their names only.",
+        "Headers of each request, such as [\"X-Scope-OrgID: team-a\"] (Mimir). Put secrets in `token_file`. `--header` adds to them; a kept run has their names only.",
     ),
     may(
         "parameters",

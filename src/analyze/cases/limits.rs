@@ -273,7 +273,7 @@ fn memory_is_named_by_pressure_only_near_its_limit_or_while_the_host_reclaims() 
     assert_eq!(judged(2.0, 0.0), ("memory".to_owned(), Grade::Likely));
 }
 
-/// A disk with so many writes a second, each of which waits as the queue says.
+/// A disk with this many writes per second, each of which waits as the queue implies.
 fn disk(machine: &Machine, per_second: f64) -> Vec<Snapshot> {
     let mut all = snapshots(machine);
     let queue = machine.disk_queue;

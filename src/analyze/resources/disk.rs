@@ -53,7 +53,7 @@ pub(super) static RESOURCE: Resource = Resource {
             "disk_queue_while_busy",
             3.0,
             Counts::Nears,
-            "a slow disk that hardly rests, with a second request in two of five moments: it is near its limit, whoever waits",
+            "a slow disk that is almost always busy, with a second request in two of five moments: it is near its limit, regardless of what waits",
         )
         .near_from(1.4)
         .when(&[Condition::AtLeast("disk_await", 0.005)]),

@@ -223,7 +223,7 @@ impl Case<'_> {
     }
 
     /// Requests in flight that nothing completes, nobody waits for and no time is counted
-    /// for: kernels have lost count of them before, and the disk then looks busy for ever.
+    /// for: kernels have lost count of them before, and the disk then always looks busy.
     /// By Little's law the queue is the completions per second times the time of each.
     fn leak_as_rival(&self, root: &Assessment) -> Option<String> {
         const EXPLAINED: f64 = 0.2;
