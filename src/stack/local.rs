@@ -334,13 +334,15 @@ pub fn down(data: &Path) -> Result<usize, Error> {
     }
     let begun = Instant::now();
     loop {
-        let left = started(data);
+        // One that is ending has no command line any more, and may still hold its port.
+        let ending = all.iter().copied().filter(|pid| is_running(*pid));
+        let left: Vec<Pid> = started(data).into_iter().chain(ending).collect();
         if left.is_empty() {
             return Ok(all.len());
         }
         if begun.elapsed() > ENDING {
-            for pid in &left {
-                kill(*pid, Signal::SIGKILL)
+            for pid in started(data) {
+                kill(pid, Signal::SIGKILL)
                     .map_err(|errno| io_at("cannot stop what uses", data)(errno.into()))?;
             }
         }
@@ -350,4 +352,11 @@ pub fn down(data: &Path) -> Result<usize, Error> {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Whether a process has not ended: a zombie has closed all that it held.
+fn is_running(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| !['Z', 'X'].contains(&state))
 }
