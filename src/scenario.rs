@@ -60,7 +60,7 @@ pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Plan, Error
 pub const LONGEST: usize = 4 << 20;
 /// Phases and nodes that all different `set`s of nodes are tried with at most.
 const MOST_TRIED: usize = 4_000_000;
-/// Nodes whose wrong `set` is told.
+/// Nodes whose wrong `set` is reported.
 const MOST_WRONG_SETS: usize = 10;
 
 fn source(name: &str, text: &str, overrides: &[String]) -> Result<Source, Error> {

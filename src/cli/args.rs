@@ -177,7 +177,7 @@ pub struct Access {
     #[arg(long = "match", value_name = "MATCHER")]
     pub matchers: Vec<String>,
     /// A header of each request to Prometheus, such as 'X-Scope-OrgID: team-a'; a
-    /// secret belongs into telemetry.token_file
+    /// secret goes into telemetry.token_file
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// A parameter of each query, such as partial_response=false

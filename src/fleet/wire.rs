@@ -22,7 +22,7 @@ pub const LONGEST_LINE: u64 = 32 << 20;
 /// When it cannot be read, or is longer than [`LONGEST_LINE`].
 pub fn read_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    // One line of megabytes must not keep its room for ever.
+    // A line of megabytes must not keep its memory after it was handled.
     line.shrink_to(64 << 10);
     from.take(LONGEST_LINE).read_until(b'\n', line)?;
     match line.last() {

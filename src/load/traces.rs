@@ -59,7 +59,7 @@ pub(super) struct Held {
 /// removes it at this moment.
 pub(super) fn hold(folder: &Path) -> Option<Held> {
     let lock = locked(folder)?;
-    // Whoever swept it just now has removed the folder that was opened.
+    // Another process swept it just now and removed the folder that was opened.
     let is_same = |there: fs::Metadata| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino());
     fs::metadata(folder).is_ok_and(is_same).then_some(Held { _lock: lock })
 }

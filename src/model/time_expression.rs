@@ -228,7 +228,7 @@ fn relative(text: &str, steps: &str, edge: Edge, context: Context) -> Result<Tim
 enum Unit {
     /// As long as these milliseconds, counted from the second.
     Fixed(i64, i64),
-    /// So many months.
+    /// A number of months.
     Months(u32),
 }
 

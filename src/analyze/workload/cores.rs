@@ -16,7 +16,7 @@ use crate::{
 /// Workers that got much less of idle cores than they asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::analyze) struct Starved {
-    /// Cores asked for, as far as there are so many.
+    /// Cores asked for, at most those that exist.
     pub(in crate::analyze) asked: f64,
     /// Cores got.
     pub(in crate::analyze) got: f64,

@@ -1,4 +1,4 @@
-//! All control groups of the machine that set a limit, whoever made them, and which of
+//! All control groups of the machine that set a limit, whichever program made them, and which of
 //! them are worth a place in every sample.
 //!
 //! A machine can have thousands. Each call of [`Watch::look`] walks and reads as many as

@@ -9,6 +9,7 @@ use super::{
     selector,
 };
 use crate::model::{
+    series::Point,
     stats,
     time::{Timestamp, Window},
     units::parse_duration,
@@ -138,18 +139,7 @@ async fn distance_of(
         let reply = client.query(&query, at).await?;
         let distances = |least: usize| -> Option<f64> {
             let all = reply.series.iter().filter(|one| one.points.len() >= least);
-            all.filter_map(|series| {
-                let between: Vec<f64> = series
-                    .points
-                    .windows(2)
-                    .filter_map(|pair| match pair {
-                        [a, b] => Some(b.t.since(a.t)),
-                        _ => None,
-                    })
-                    .collect();
-                stats::median(&between)
-            })
-            .reduce(f64::max)
+            all.filter_map(|series| median_distance(&series.points)).reduce(f64::max)
         };
         if let Some(usual) = distances(ENOUGH_SAMPLES) {
             return Ok(Some(rounded(usual)));
@@ -188,15 +178,7 @@ pub async fn by_interval(
             let at = window.start.plus(window.seconds() * share);
             for answer in client.query(&query, Some(at)).await?.series {
                 let (labels, _) = super::discovery::split_uname(answer.labels);
-                let between: Vec<f64> = answer
-                    .points
-                    .windows(2)
-                    .filter_map(|pair| match pair {
-                        [a, b] => Some(b.t.since(a.t)),
-                        _ => None,
-                    })
-                    .collect();
-                let usual = stats::median(&between).filter(|_| between.len() >= 2);
+                let usual = median_distance(&answer.points).filter(|_| answer.points.len() > 2);
                 if let (Some((machine, _)), Some(usual)) = (places.find(&labels), usual) {
                     known.entry(machine).or_insert(rounded(usual));
                 }
@@ -225,6 +207,13 @@ pub async fn by_interval(
     }
     groups.sort_by(|a, b| a.0.total_cmp(&b.0));
     Ok(groups)
+}
+
+/// The median distance of points in seconds; `None` for fewer than two.
+fn median_distance(points: &[Point]) -> Option<f64> {
+    let between: Vec<f64> =
+        points.iter().zip(points.iter().skip(1)).map(|(a, b)| b.t.since(a.t)).collect();
+    stats::median(&between)
 }
 
 fn rounded(seconds: f64) -> f64 {
